@@ -1,0 +1,125 @@
+/* conex/cgroup.h: limits, usage and events of a group of processes, conex's or yours.
+ *
+ * One interface for cgroup v2, v1 and machines that have both; no keeper is needed. A group is a
+ * cgroup NAME below the context's parent (conex_options.cgroup), in each hierarchy where the
+ * caller may make one. Values are the kernel's: admin-guide/cgroup-v2.rst and
+ * admin-guide/cgroup-v1/. */
+#ifndef CONEX_CGROUP_H
+#define CONEX_CGROUP_H
+#include <conex/base.h>
+
+CONEX_BEGIN_DECLARATIONS
+
+struct conex_limits {           /* 0: not set, or as it was; CONEX_UNLIMITED lifts a limit */
+	size_t size;
+	uint64_t memory;            /* bytes, without swap */
+	uint64_t swap;              /* bytes of swap alone; not set while memory is: none */
+	uint64_t memory_low;        /* bytes kept back from reclaim */
+	double cpus;                /* 1.5: one and a half processors */
+	uint32_t cpu_weight;        /* 1..10,000, default 100, on v1 as well */
+	const char *cpuset;         /* "0-3,8" */
+	uint64_t pids;
+	const char *oci;            /* the rest: runtime-spec linux.resources as JSON, merged last */
+};
+struct conex_stats {            /* same units on v1 and v2; UINT64_MAX: the machine can't tell */
+	size_t size;
+	uint64_t memory, memory_peak, memory_limit, swap;
+	uint64_t cpu_ns, cpu_user_ns, cpu_system_ns, throttled_ns;
+	uint64_t pids, pids_limit, oom_kills;
+	uint64_t read_bytes, written_bytes;
+	uint64_t memory_stall_ns, cpu_stall_ns, io_stall_ns; /* PSI "some" totals */
+};
+
+/* Makes a group with limits (NULL: none). name: 1 to 64 of a-z A-Z 0-9 _ . -, first a letter or
+ * digit. It goes with conex_cgroup_delete, with conex_close of a context without .state, and
+ * otherwise with the first conex_open after this process has ended.
+ * Owner: *ret is the caller's: conex_cgroup_free. After conex_close other calls answer
+ * -ESHUTDOWN.
+ * Returns: 0; -EINVAL name or a limit malformed; -ERANGE a limit too large; -EEXIST the name is
+ * taken; -EACCES no hierarchy lets the caller make cgroups; -EOPNOTSUPP a limit that this
+ * machine or version can't set, by its field's name; -EROFS a CONEX_READ_ONLY context; what
+ * mkdir(2) and the kernel's files answer; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_create(conex *cx, const char *name, const struct conex_limits *limits,
+	conex_cgroup **ret, conex_error **err);
+
+/* A handle on a group that exists, made by this process or another; its life is as it was.
+ * Owner: *ret is the caller's: conex_cgroup_free. After conex_close other calls answer
+ * -ESHUTDOWN.
+ * Returns: 0; -EINVAL name malformed; -ENOENT no such group; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_get(conex *cx, const char *name, conex_cgroup **ret, conex_error **err);
+
+/* Frees the handle only; g may be NULL.
+ * Threads: one. Since: 0.1 */
+void conex_cgroup_free(conex_cgroup *g);
+
+/* The group's directory for clone3(2) with CLONE_INTO_CGROUP, where all its limits are in v2.
+ * Returns: a descriptor, borrowed until conex_cgroup_free; -1 on a machine with v1 hierarchies.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_fd(const conex_cgroup *g);
+
+/* Moves a process with all its threads into the group, in every hierarchy. Its children follow
+ * only if they are forked later.
+ * Returns: 0; -EINVAL pid is not positive, or the caller itself, which is never moved; -ESRCH it
+ * has ended; -EACCES -EPERM no right to move it; what write(2) to cgroup.procs answers; the
+ * usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_add(conex_cgroup *g, pid_t pid, conex_error **err);
+
+/* Changes limits; fields that are 0 stay as they were.
+ * Returns: 0; -EINVAL -ERANGE a limit malformed; -EBUSY the group uses more memory than the new
+ * limit and can't be shrunk (v1); -EOPNOTSUPP a limit that this machine or version can't set;
+ * -ENOENT the group is gone; what the kernel's files answer; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_set(conex_cgroup *g, const struct conex_limits *limits, conex_error **err);
+
+/* What the group has used and may use: bytes, counts, nanoseconds; UINT64_MAX where the machine
+ * can't tell.
+ * Owner: *ret is the caller's struct, with .size set.
+ * Returns: 0; -ENOENT the group is gone; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_stats(conex_cgroup *g, struct conex_stats *ret, conex_error **err);
+
+/* The processes in the group and below it, those that this pid namespace can see.
+ * Owner: *ret is the caller's: free(3), also where the count is 0.
+ * Returns: the count; -ENOENT the group is gone; -EOPNOTSUPP the machine has no cgroups; the
+ * usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_pids(conex_cgroup *g, pid_t **ret, conex_error **err);
+
+/* Stops every process in the group from running until conex_cgroup_thaw.
+ * Returns: 1 frozen; 0 not yet after timeout_ms, it goes on; -EOPNOTSUPP neither v2 nor v1's
+ * freezer; -ENOENT the group is gone; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_freeze(conex_cgroup *g, int timeout_ms, conex_error **err);
+
+/* Lets a frozen group run again; nothing happens to one that isn't frozen.
+ * Returns: 0; -EOPNOTSUPP neither v2 nor v1's freezer; -ENOENT the group is gone; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_thaw(conex_cgroup *g, conex_error **err);
+
+/* Sends SIGKILL to everything in the group and below it, once, without waiting: by cgroup.kill
+ * on v2; on v1 by a list of processes, which one that forks just then can escape
+ * (conex_cgroup_delete repeats).
+ * Returns: 0; -ENOENT the group is gone; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_kill(conex_cgroup *g, conex_error **err);
+
+/* Asks for an event each time something in the group is killed for want of memory. what: "oom".
+ * data comes back in the event (CONEX_EVENT_OOM, .container NULL) and stays the caller's. Ends
+ * with the group.
+ * Returns: 0; -EOPNOTSUPP another `what`, or no memory controller here; -ENOSPC
+ * fs.inotify.max_user_watches is reached; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_watch(conex_cgroup *g, const char *what, void *data, conex_error **err);
+
+/* Kills everything in the group, waits until it has ended, removes the group. The handle stays
+ * the caller's; later calls with it answer -ENOENT.
+ * Returns: 1 nothing is left; 0 not yet after timeout_ms, call again; -EACCES no right to remove
+ * it; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_delete(conex_cgroup *g, int timeout_ms, conex_error **err);
+
+CONEX_END_DECLARATIONS
+#endif

@@ -1,0 +1,121 @@
+/* What the files of lib/cgroup share: hierarchies, their drivers, small reads and writes. */
+#ifndef CX_CGROUP_INTERNAL_H
+#define CX_CGROUP_INTERNAL_H
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "base/error.h"
+#include "base/path.h"
+#include "cgroup/cgroup.h"
+
+enum { CX_CGROUP_HIERARCHIES = 32 };    /* the kernel has 14 controllers; the rest is for named ones */
+
+struct cx_hierarchy;
+
+/* What differs between v1 and v2. A hybrid machine has hierarchies of both drivers at once, so every
+ * question is put to each hierarchy, and each answers what it knows. */
+struct cx_cgroup_driver {
+	const char *name;
+	int v2;
+	/* Makes an existing `level` fit to be a parent of ours: v2 hands controllers on, v1 fills cpusets. */
+	int (*prepare_parent)(const struct cx_hierarchy *h, const char *level, int ours);
+	/* The same for a new cgroup whose parent is not ours. */
+	int (*prepare_leaf)(const struct cx_hierarchy *h, const char *path);
+	/* Fills the fields it can tell and that nobody has told yet (UINT64_MAX). */
+	void (*stats)(const struct cx_hierarchy *h, const char *path, struct conex_stats *s);
+	void (*facts)(const struct cx_hierarchy *h, const char *path, struct cx_cgroup_facts *f);
+	/* -1: this hierarchy can't tell */
+	int64_t (*oom_kills)(const struct cx_hierarchy *h, const char *path);
+	/* Asks for it (again). 1: all are frozen (or thawed); 0: not yet; -ENOTSUP: not this one's job */
+	int (*freeze)(const struct cx_hierarchy *h, const char *path, int freeze);
+};
+extern const struct cx_cgroup_driver cx_cgroup_v1, cx_cgroup_v2;
+/* v2's controllers that we hand on, NULL-ended. Not more: one that is on in the root of v2 can't be
+ * mounted by v1 any more, and a hybrid machine's host may want that. */
+extern const char *const cx_cgroup_v2_used[];
+int cx_cgroup_contains(const char *words, const char *name); /* in a list with blanks */
+
+struct cx_hierarchy {
+	const struct cx_cgroup_driver *driver;
+	char *mount;                    /* where it is mounted */
+	char *root;                     /* what of it is mounted there ("/docker/abc", "" for all) */
+	char *own;                      /* our own cgroup below the mount ("" is its root); NULL: outside */
+	char *controllers;              /* "cpu,cpuacct", "name=systemd"; v2: "cpu,memory", those we can hand on */
+	dev_t dev;                      /* tells hierarchies apart, however often each is mounted */
+	int fd;                         /* O_PATH of `mount`, -1: not opened */
+};
+
+struct cx_cgroups {
+	struct cx_hierarchy *h;         /* those that are used */
+	size_t count;
+	char *parent;                   /* "conex", relative to each mount */
+	int named;                      /* the user named it, it is the user's */
+	int inner;                      /* v2: processes live where we would have to hand controllers on */
+	_Atomic uint32_t prepared;      /* bit n: the parent in hierarchy n was made ready once */
+	_Atomic uint32_t made;          /* bit n: and it was this context that made it */
+	_Atomic int oom_fd;             /* -1: nobody watches */
+};
+
+/* detect.c: texts -> hierarchies, nothing opened; every visible mount of each, in order. */
+int cx_cgroups_parse(const char *mountinfo, const char *self, struct cx_cgroups **ret);
+/* Leaves one mount for each hierarchy: that which shows most of it. */
+void cx_cgroups_unique(struct cx_cgroups *g);
+/* parent.c: opens, drops what can't be used, settles the parent. */
+int cx_cgroups_settle(struct cx_cgroups *g, const char *parent, conex_error **err);
+void cx_hierarchy_clear(struct cx_hierarchy *h);
+void cx_cgroups_drop(struct cx_cgroups *g, size_t n);
+
+/* The hierarchy with this controller, NULL: none that we may use. */
+const struct cx_hierarchy *cx_cgroups_with(const struct cx_cgroups *g, const char *controller);
+const struct cx_hierarchy *cx_cgroups_v2(const struct cx_cgroups *g);
+int cx_hierarchy_has(const struct cx_hierarchy *h, const char *controller);
+
+/* file.c: one file of one cgroup. "" is the mount's root. 0 or a count; -errno. */
+int cx_cgroup_file(char *to, size_t size, const char *path, const char *file);
+int cx_cgroup_open(const struct cx_hierarchy *h, const char *path, const char *file, int flags);
+ssize_t cx_cgroup_read(const struct cx_hierarchy *h, const char *path, const char *file, char *to, size_t size);
+int cx_cgroup_write(const struct cx_hierarchy *h, const char *path, const char *file, const char *text);
+/* A single number; "max" and v1's "no limit" are UINT64_MAX, as is what can't be read. */
+uint64_t cx_cgroup_number(const struct cx_hierarchy *h, const char *path, const char *file);
+/* The number behind `key` at the start of a line ("oom_kill 3"); UINT64_MAX: not there. */
+uint64_t cx_cgroup_field(const char *text, const char *key);
+int cx_cgroup_sleep(int64_t *ns, int64_t end_ns);
+
+/* tree.c: sub-cgroups. Calls fn for the directory and all below, parents first; stops at not 0. */
+typedef int (*cx_cgroup_visit)(int dir, void *data);
+int cx_cgroup_walk(const struct cx_hierarchy *h, const char *path, cx_cgroup_visit fn, void *data);
+/* All processes in it and below, in one hierarchy. Count, -errno. (free) */
+int cx_cgroup_pids(const struct cx_hierarchy *h, const char *path, pid_t **ret);
+
+/* limits.c: the writes of struct cx_cgroup_limits, made once, played at each launch */
+struct cx_cgroup_write {
+	uint16_t hierarchy;
+	uint16_t optional;              /* the file may be missing */
+	const char *file;               /* static, or `name` */
+	const char *before;             /* its name in older kernels: where `file` is missing; NULL */
+	char *text, *name;              /* owned; name: an owned file name ("unified") */
+	const char *field;              /* in linux.resources, for people */
+};
+
+struct cx_cgroup_limits {
+	struct cx_cgroup_write *writes;
+	size_t count, capacity;
+};
+int cx_cgroup_limits_add(struct cx_cgroup_limits *l, const struct cx_cgroups *g,
+	const struct cx_hierarchy *h, const char *field, const char *file, const char *format, ...)
+	CX_PRINTF(6, 7);
+/* devices.c */
+int cx_cgroup_limits_devices(struct cx_cgroup_limits *l, const struct cx_cgroups *g,
+	const json_t *devices, conex_error **err);
+
+/* lists.c */
+int cx_cgroup_limits_lists(struct cx_cgroup_limits *l, const struct cx_cgroups *g,
+	const json_t *resources, conex_error **err);
+
+/* The formula is the kernel's own (sched_weight_from_cgroup), so 100 is 1024 and nothing shifts. */
+uint64_t cx_cgroup_shares_of_weight(uint64_t weight);
+uint64_t cx_cgroup_weight_of_shares(uint64_t shares);
+
+#endif

@@ -1,0 +1,168 @@
+/* The v1 driver: one hierarchy a controller (or a few co-mounted), files of their own names and units. */
+#include "cgroup/internal.h"
+#include "base/kernel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A new cpuset is empty, and an empty one takes no process (ENOSPC). */
+static int inherit(const struct cx_hierarchy *h, const char *path, const char *file)
+{
+	char mine[4096], from[4096], above[PATH_MAX], *slash;
+	ssize_t n = cx_cgroup_read(h, path, file, mine, sizeof mine);
+
+	if (n < 0 || mine[strspn(mine, " \n")])
+		return n < 0 ? (int)n : 0;
+	if ((size_t)snprintf(above, sizeof above, "%s", path) >= sizeof above)
+		return -ENAMETOOLONG;
+	slash = strrchr(above, '/');
+	*(slash ? slash : above) = '\0';
+	n = cx_cgroup_read(h, above, file, from, sizeof from);
+	return n < 0 ? (int)n : cx_cgroup_write(h, path, file, from);
+}
+
+static int v1_prepare_leaf(const struct cx_hierarchy *h, const char *path)
+{
+	int r;
+
+	if (!*path || !cx_hierarchy_has(h, "cpuset"))
+		return 0;
+	r = inherit(h, path, "cpuset.cpus");
+	return r < 0 ? r : inherit(h, path, "cpuset.mems");
+}
+
+/* Children of our own parent inherit by themselves: one write for all launches to come. */
+static int v1_prepare_parent(const struct cx_hierarchy *h, const char *level, int ours)
+{
+	int r = v1_prepare_leaf(h, level);
+
+	if (r == 0 && ours && cx_hierarchy_has(h, "cpuset"))
+		r = cx_cgroup_write(h, level, "cgroup.clone_children", "1");
+	return r;
+}
+
+static void v1_memory_stats(const struct cx_hierarchy *h, const char *path,
+	struct conex_stats *s)
+{
+	uint64_t both = cx_cgroup_number(h, path, "memory.memsw.usage_in_bytes");
+
+	s->memory = cx_cgroup_number(h, path, "memory.usage_in_bytes");
+	s->memory_peak = cx_cgroup_number(h, path, "memory.max_usage_in_bytes");
+	s->memory_limit = cx_cgroup_number(h, path, "memory.limit_in_bytes");
+	if (both != UINT64_MAX && s->memory != UINT64_MAX) /* read one after the other: may seem negative */
+		s->swap = both > s->memory ? both - s->memory : 0;
+	s->oom_kills = (uint64_t)h->driver->oom_kills(h, path);
+}
+
+/* "8:0 Read 4096" for each device */
+static void v1_io_stats(const struct cx_hierarchy *h, const char *path,
+	struct conex_stats *s)
+{
+	cx_autofree char *text = NULL;
+	char name[PATH_MAX];
+	uint64_t in = 0, out = 0;
+
+	if (cx_cgroup_file(name, sizeof name, path,
+			"blkio.throttle.io_service_bytes_recursive") < 0
+	    || cx_file_load(h->fd, name, 1 << 20, &text) < 0)
+		return;
+	for (const char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : p) {
+		char what[16];
+		unsigned long long bytes;
+
+		if (sscanf(p, "%*u:%*u %15s %llu", what, &bytes) != 2)
+			continue;
+		if (!strcmp(what, "Read"))
+			in += bytes;
+		else if (!strcmp(what, "Write"))
+			out += bytes;
+	}
+	s->read_bytes = in;
+	s->written_bytes = out;
+}
+
+static void v1_stats(const struct cx_hierarchy *h, const char *path,
+	struct conex_stats *s)
+{
+	char text[512];
+
+	if (cx_hierarchy_has(h, "memory"))
+		v1_memory_stats(h, path, s);
+	if (cx_hierarchy_has(h, "cpuacct")) {
+		s->cpu_ns = cx_cgroup_number(h, path, "cpuacct.usage");
+		s->cpu_user_ns = cx_cgroup_number(h, path, "cpuacct.usage_user");
+		s->cpu_system_ns = cx_cgroup_number(h, path, "cpuacct.usage_sys");
+	}
+	if (cx_hierarchy_has(h, "cpu")
+	    && cx_cgroup_read(h, path, "cpu.stat", text, sizeof text) > 0)
+		s->throttled_ns = cx_cgroup_field(text, "throttled_time");
+	if (cx_hierarchy_has(h, "pids")) {
+		s->pids = cx_cgroup_number(h, path, "pids.current");
+		s->pids_limit = cx_cgroup_number(h, path, "pids.max");
+	}
+	if (cx_hierarchy_has(h, "blkio"))
+		v1_io_stats(h, path, s);
+}
+
+static int add_kills(int dir, void *data)
+{
+	char text[256];
+	uint64_t kills;
+
+	if (cx_file_read(dir, "memory.oom_control", text, sizeof text) > 0
+	    && (kills = cx_cgroup_field(text, "oom_kill")) != UINT64_MAX)
+		*(int64_t *)data += (int64_t)kills;
+	return 0;
+}
+
+/* v1 counts where the victim lived and not above it (memcg_memory_event stops at the first). */
+static int64_t v1_oom_kills(const struct cx_hierarchy *h, const char *path)
+{
+	int64_t kills = 0;
+
+	return cx_hierarchy_has(h, "memory")
+		&& cx_cgroup_walk(h, path, add_kills, &kills) == 0 ? kills : -1;
+}
+
+static void v1_facts(const struct cx_hierarchy *h, const char *path,
+	struct cx_cgroup_facts *f)
+{
+	uint64_t value;
+
+	if (cx_hierarchy_has(h, "memory")) {
+		int64_t kills = v1_oom_kills(h, path);
+
+		value = cx_cgroup_number(h, path, "memory.max_usage_in_bytes");
+		f->memory_peak = value == UINT64_MAX ? 0 : value;
+		f->oom_kills = kills > 0 ? (uint32_t)kills : 0;
+	}
+	if (cx_hierarchy_has(h, "cpuacct")
+	    && (value = cx_cgroup_number(h, path, "cpuacct.usage")) != UINT64_MAX)
+		f->cpu_ns = value;
+}
+
+/* A process that is made while the freezer works can keep it at FREEZING: said again, it looks again. */
+static int v1_freeze(const struct cx_hierarchy *h, const char *path, int freeze)
+{
+	const char *want = freeze ? "FROZEN" : "THAWED";
+	char text[32];
+	int r;
+	ssize_t n;
+
+	if (!cx_hierarchy_has(h, "freezer"))
+		return -ENOTSUP;
+	if ((r = cx_cgroup_write(h, path, "freezer.state", want)) < 0)
+		return r;
+	n = cx_cgroup_read(h, path, "freezer.state", text, sizeof text);
+	return n < 0 ? (int)n : !strncmp(text, want, 6);
+}
+
+const struct cx_cgroup_driver cx_cgroup_v1 = {
+	.name = "v1",
+	.prepare_parent = v1_prepare_parent,
+	.prepare_leaf = v1_prepare_leaf,
+	.stats = v1_stats,
+	.facts = v1_facts,
+	.oom_kills = v1_oom_kills,
+	.freeze = v1_freeze,
+};

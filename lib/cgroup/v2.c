@@ -1,0 +1,175 @@
+/* The v2 driver: one hierarchy; of a hybrid machine the part that tracks, kills and measures pressure. */
+#include "cgroup/internal.h"
+#include "base/kernel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *const cx_cgroup_v2_used[] = { "cpu", "cpuset", "io", "memory", "pids", NULL };
+
+/* Is `name` one of the words of a list with blanks? */
+int cx_cgroup_contains(const char *words, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *p = words; (p = strstr(p, name)); p += n)
+		if ((p == words || p[-1] == ' ')
+		    && (p[n] == '\0' || p[n] == ' ' || p[n] == '\n'))
+			return 1;
+	return 0;
+}
+
+/* Hands on what we use, one by one: a controller that refuses (cpu, while realtime processes live)
+ * doesn't keep the others away. What is missing in the end shows when a limit is written (limits.c). */
+static int v2_prepare_parent(const struct cx_hierarchy *h, const char *level, int ours)
+{
+	const char *const *used = cx_cgroup_v2_used;
+	char have[512], on[512], text[32];
+
+	(void)ours;
+	if (cx_cgroup_read(h, level, "cgroup.controllers", have, sizeof have) <= 0
+	    || cx_cgroup_read(h, level, "cgroup.subtree_control", on, sizeof on) < 0)
+		return 0;
+	for (; *used; used++)
+		if (cx_cgroup_contains(have, *used) && !cx_cgroup_contains(on, *used)) {
+			snprintf(text, sizeof text, "+%s", *used);
+			cx_cgroup_write(h, level, "cgroup.subtree_control", text);
+		}
+	return 0;
+}
+
+static int v2_prepare_leaf(const struct cx_hierarchy *h, const char *path)
+{
+	(void)h;
+	(void)path;
+	return 0;
+}
+
+static uint64_t field_of(const struct cx_hierarchy *h, const char *path, const char *file,
+	const char *key)
+{
+	char text[4096];
+
+	return cx_cgroup_read(h, path, file, text, sizeof text) > 0
+		? cx_cgroup_field(text, key) : UINT64_MAX;
+}
+
+static void tell(uint64_t *field, uint64_t value, uint64_t unit)
+{
+	if (*field == UINT64_MAX && value != UINT64_MAX)
+		*field = value * unit;
+}
+
+static int64_t v2_oom_kills(const struct cx_hierarchy *h, const char *path)
+{
+	uint64_t kills = cx_hierarchy_has(h, "memory")
+		? field_of(h, path, "memory.events", "oom_kill") : UINT64_MAX;
+
+	return kills == UINT64_MAX ? -1 : (int64_t)kills;
+}
+
+static void v2_cpu_stats(const struct cx_hierarchy *h, const char *path,
+	struct conex_stats *s)
+{
+	char text[1024];
+
+	if (cx_cgroup_read(h, path, "cpu.stat", text, sizeof text) <= 0)
+		return;
+	tell(&s->cpu_ns, cx_cgroup_field(text, "usage_usec"), 1000);
+	tell(&s->cpu_user_ns, cx_cgroup_field(text, "user_usec"), 1000);
+	tell(&s->cpu_system_ns, cx_cgroup_field(text, "system_usec"), 1000);
+	tell(&s->throttled_ns, cx_cgroup_field(text, "throttled_usec"), 1000);
+}
+
+/* "8:0 rbytes=4096 wbytes=0 ..." for each device */
+static void v2_io_stats(const struct cx_hierarchy *h, const char *path,
+	struct conex_stats *s)
+{
+	cx_autofree char *text = NULL;
+	char name[PATH_MAX];
+	uint64_t in = 0, out = 0;
+
+	if (cx_cgroup_file(name, sizeof name, path, "io.stat") < 0
+	    || cx_file_load(h->fd, name, 1 << 20, &text) < 0)
+		return;
+	for (const char *p = text; (p = strstr(p, "bytes=")); p += 6) {
+		if (p > text && p[-1] == 'r')
+			in += strtoull(p + 6, NULL, 10);
+		else if (p > text && p[-1] == 'w')
+			out += strtoull(p + 6, NULL, 10);
+	}
+	tell(&s->read_bytes, in, 1);
+	tell(&s->written_bytes, out, 1);
+}
+
+/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=12345" in us; there on hybrid machines as well */
+static uint64_t stall_us(const struct cx_hierarchy *h, const char *path, const char *file)
+{
+	char text[256], *total;
+
+	if (cx_cgroup_read(h, path, file, text, sizeof text) <= 0
+	    || strncmp(text, "some ", 5)
+	    || !(total = strstr(text, "total=")))
+		return UINT64_MAX;
+	return strtoull(total + 6, NULL, 10);
+}
+
+static void v2_stats(const struct cx_hierarchy *h, const char *path,
+	struct conex_stats *s)
+{
+	if (cx_hierarchy_has(h, "memory")) {
+		tell(&s->memory, cx_cgroup_number(h, path, "memory.current"), 1);
+		tell(&s->memory_peak, cx_cgroup_number(h, path, "memory.peak"), 1); /* since 5.19 */
+		tell(&s->memory_limit, cx_cgroup_number(h, path, "memory.max"), 1);
+		tell(&s->swap, cx_cgroup_number(h, path, "memory.swap.current"), 1);
+		tell(&s->oom_kills, (uint64_t)v2_oom_kills(h, path), 1);
+	}
+	if (cx_hierarchy_has(h, "pids")) {
+		tell(&s->pids, cx_cgroup_number(h, path, "pids.current"), 1);
+		tell(&s->pids_limit, cx_cgroup_number(h, path, "pids.max"), 1);
+	}
+	if (cx_hierarchy_has(h, "io"))
+		v2_io_stats(h, path, s);
+	v2_cpu_stats(h, path, s);
+	tell(&s->memory_stall_ns, stall_us(h, path, "memory.pressure"), 1000);
+	tell(&s->cpu_stall_ns, stall_us(h, path, "cpu.pressure"), 1000);
+	tell(&s->io_stall_ns, stall_us(h, path, "io.pressure"), 1000);
+}
+
+static void v2_facts(const struct cx_hierarchy *h, const char *path,
+	struct cx_cgroup_facts *f)
+{
+	uint64_t value;
+
+	if (cx_hierarchy_has(h, "memory")) {
+		int64_t kills = v2_oom_kills(h, path);
+
+		value = cx_cgroup_number(h, path, "memory.peak");
+		f->memory_peak = value == UINT64_MAX ? 0 : value;
+		f->oom_kills = kills > 0 ? (uint32_t)kills : 0;
+	}
+	if (!f->cpu_ns && (value = field_of(h, path, "cpu.stat",
+			"usage_usec")) != UINT64_MAX)
+		f->cpu_ns = value * 1000;
+}
+
+static int v2_freeze(const struct cx_hierarchy *h, const char *path, int freeze)
+{
+	uint64_t frozen;
+	int r = cx_cgroup_write(h, path, "cgroup.freeze", freeze ? "1" : "0");
+
+	if (r < 0)
+		return r;
+	frozen = field_of(h, path, "cgroup.events", "frozen");
+	return frozen != UINT64_MAX && !!frozen == !!freeze;
+}
+
+const struct cx_cgroup_driver cx_cgroup_v2 = {
+	.name = "v2", .v2 = 1,
+	.prepare_parent = v2_prepare_parent,
+	.prepare_leaf = v2_prepare_leaf,
+	.stats = v2_stats,
+	.facts = v2_facts,
+	.oom_kills = v2_oom_kills,
+	.freeze = v2_freeze,
+};

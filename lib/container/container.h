@@ -1,0 +1,263 @@
+/* container/ inside: tasks (what the keeper has started), containers, their tables. All of it is guarded by
+ * the context's lock unless a comment says otherwise. */
+#ifndef CX_CONTAINER_CONTAINER_H
+#define CX_CONTAINER_CONTAINER_H
+
+#include <jansson.h>
+#include <conex/conex.h>
+#include "base/error.h"
+#include "cgroup/cgroup.h"
+#include "keeper/host.h"
+#include "namespace/namespace.h"
+#include "spec/spec.h"
+#include "state/context.h"
+
+/* A compiled plan; immutable, counted, shared by its containers. */
+struct conex_plan {
+	int refs;                       /* atomic */
+	conex *cx;
+	struct cx_plan *bytes;
+	json_t *spec;                   /* the whole spec it was made of, for exec and for people */
+	struct cx_cgroup_limits *limits;
+	char *stop_signal;
+	char *bundle;                   /* of the spec it was made of; NULL: none */
+	int64_t grace_ms;
+	conex_namespace **join;         /* NULL-ended, each counted */
+	uint32_t joins;
+	char *spec_name;                /* in the state directory; NULL: not written yet (locked) */
+	uint64_t id;                    /* the keeper's name for it; 0: never sent (locked) */
+	unsigned generation;            /* of the keeper that has it (locked) */
+};
+
+enum cx_task_kind { CX_TASK_CONTAINER, CX_TASK_PROCESS };
+
+/* Something that the keeper has started: a container's first process, or one more in it. */
+struct cx_task {
+	struct cx_news news;            /* first: the queue gives it back */
+	enum cx_task_kind kind;
+	struct cx_task *next;           /* of its bucket */
+	conex *cx;                      /* counted */
+	uint64_t id;                    /* of the launch; 0: not started by our keeper */
+	int state;                      /* CONEX_CREATING ... */
+	uint64_t flags;                 /* CONEX_RUN_... */
+	pid_t pid;                      /* -1: none */
+	int pidfd;                      /* -1: not asked for yet */
+	int stdio[3];                   /* our ends; -1. With a pty stdio[0] is its master */
+	void *data;
+	conex_plan *plan;               /* counted; NULL: another process's container */
+	int64_t started_ns;             /* CLOCK_MONOTONIC */
+	int seen;                       /* released: somebody here knows that it ended (cx_task_seen) */
+	struct conex_exit exit;         /* once EXITED */
+	conex_error *error;             /* why NEVER_STARTED */
+	uint64_t *timeline;
+	uint32_t timeline_size;
+};
+
+struct conex_container {
+	struct cx_task task;
+	int refs;                       /* locked: the table's, the queue's, the user's */
+	struct conex_container *next;   /* of the table */
+	char id[65];
+	char *cgroup;                   /* relative path; NULL: none */
+	char **labels;
+	int listed;                     /* in the table */
+	int journalled;
+	int made_cgroup;
+	int undoing;                    /* a thread is undoing it, without the lock */
+	struct cx_hooks *hooks;         /* hooks that run for it just now; NULL */
+	struct cx_maps *maps;           /* helpers that write its id maps just now; NULL */
+	int poststop_done;
+	int undo_later;                 /* its cgroup was busy: again when the timer ticks */
+	int watched;                    /* for OOM kills, which began at oom_seen */
+	uint32_t oom_seen;
+	/* of another process (conex_container_get): */
+	uint64_t start;                 /* start time of .task.pid; */
+	json_t *spec;                   /* from the state directory */
+	int released;                   /* its owner is its state directory */
+	int64_t created_at_ns;          /* CLOCK_REALTIME */
+	char *bundle;
+	char spec_name[33];             /* released: the file in the state directory is its own */
+};
+
+struct conex_process {
+	struct cx_task task;
+	int refs;
+	conex_container *container;     /* counted */
+};
+
+enum { CX_TASK_BUCKETS = 256 };
+
+struct cx_lent {
+	struct cx_lent *next;
+	pthread_t thread;
+	struct cx_task *task;           /* counted; NULL: given back */
+};
+
+struct cx_containers {
+	struct cx_task *tasks[CX_TASK_BUCKETS];  /* by launch id: those that the keeper speaks of */
+	conex_container *first;                  /* all that are known to this context */
+	struct cx_news lost;                     /* KEEPER_LOST */
+	struct cx_lent *lent;                    /* what each thread's last event borrowed */
+	int timer;                               /* timerfd: undo again */
+	int undo_pending;                        /* some container has .undo_later */
+	int foreign;                             /* some container is another process's */
+	int oom_again;                           /* compare once more in so many ms */
+	int oom_watched;                         /* the cgroup module's fd is in `inner` */
+	struct cx_watch *watches;                /* cgroups made alone (conex_cgroup_watch) */
+};
+
+/* task.c */
+void cx_task_init(struct cx_task *t, enum cx_task_kind kind, conex *cx);
+void cx_task_close(struct cx_task *t);
+void cx_task_register(struct cx_task *t);
+void cx_task_unregister(struct cx_task *t);
+struct cx_task *cx_task_find(conex *cx, uint64_t id);
+void cx_task_ref(struct cx_task *t);
+void cx_task_unref(struct cx_task *t);
+void cx_task_let_go(struct cx_task *t);                 /* a reference that may be the last but the queue's */
+void cx_task_post(struct cx_task *t, int event);        /* holds a reference while queued */
+void cx_task_seen(struct cx_task *t);                   /* locked */
+int cx_task_wait(struct cx_task *t, int timeout_ms, int *ret_status, conex_error **err);
+int cx_task_kill(struct cx_task *t, int sig, conex_error **err);
+int cx_task_pidfd(struct cx_task *t);                   /* asks the keeper where needed; borrowed, -1 */
+int cx_task_exit(struct cx_task *t, struct conex_exit *ret, conex_error **err);
+int cx_task_resize(struct cx_task *t, int rows, int columns, conex_error **err);
+int cx_task_stdio(struct cx_task *t, int n, int take);
+int cx_task_output(struct cx_task *t, int timeout_ms, struct conex_output *io, conex_error **err);
+
+/* table.c */
+conex_container *cx_container_new(conex *cx, const char *id);   /* one reference; not in the table */
+void cx_container_list_add(conex_container *c);                 /* the table's reference */
+void cx_container_list_remove(conex_container *c);
+conex_container *cx_container_find(conex *cx, const char *id);
+void cx_container_unref(conex_container *c);
+int cx_container_check_id(const char *id, conex_error **err);
+
+/* options.c: options and image -> a validated spec */
+int cx_options_check(const char *call, const struct conex_run_options *o, unsigned what, conex_error **err);
+#define CX_FOR_PLAN 1u
+#define CX_FOR_LAUNCH 2u
+#define CX_FOR_EXEC 4u
+int cx_options_spec(const char *image, const char *const *args, const struct conex_run_options *o, json_t **ret,
+	conex_error **err);
+int cx_options_exec_spec(const json_t *spec, const char *const *args, const struct conex_run_options *o, json_t **ret,
+	conex_error **err);
+json_t *cx_env_merge(const json_t *env, const char *const *more);       /* new reference; NULL: no memory */
+int cx_user_json(const char *user, const char *rootfs, json_t **ret, conex_error **err); /* user.c */
+
+/* plan.c */
+int cx_plan_make(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
+	conex_plan **ret, conex_error **err);
+/* compile.c */
+const char **cx_texts(const json_t *list, const char *first);          /* NULL-ended; `first` alone where empty. free */
+int cx_plan_compile(conex *cx, json_t *spec, int exec, conex_namespace *const *join, struct cx_plan **ret,
+	struct cx_cgroup_limits **ret_limits, conex_error **err);
+conex_plan *cx_plan_ref(conex_plan *p);
+void cx_plan_unref(conex_plan *p);
+int cx_plan_send(conex_plan *p, conex_error **err);                     /* locked */
+
+/* stdio.c: what a launch brings as 0, 1, 2 */
+struct cx_stdio {
+	int child[3];                   /* descriptors for the child; -1: /dev/null */
+	int own[3];                     /* the child end is ours to close after sending */
+	int host[3];                    /* our ends of pipes; -1 */
+};
+int cx_stdio_open(struct cx_stdio *s, const struct conex_run_options *o, conex_error **err);
+void cx_stdio_sent(struct cx_stdio *s);                                 /* closes the child's ends */
+void cx_stdio_close(struct cx_stdio *s);
+
+/* How many texts a NULL-ended list has. */
+static inline uint32_t cx_count(const char *const *list)
+{
+	uint32_t n = 0;
+
+	while (list && list[n])
+		n++;
+	return n;
+}
+
+/* Containers of a detached context are released: their state directory owns them. */
+static inline int cx_is_released(const conex *cx)
+{
+	return (cx->flags & CONEX_DETACHED) != 0;
+}
+
+/* journal.c */
+int cx_container_journal(conex_container *c, conex_error **err);
+
+/* request.c */
+struct cx_request {                     /* one launch message in the making */
+	struct cx_task *task;
+	const struct conex_run_options *options;
+	const char *const *args;
+	const json_t *env;              /* merged; NULL: the plan's */
+	const char *cgroup;             /* relative; NULL: none */
+	const char *hostname;           /* NULL: the plan's */
+	const char *state;              /* for hooks inside; NULL: there are none */
+	struct cx_stdio stdio;
+	int listener;                   /* released and held; -1 */
+	uint32_t launch_flags;          /* CX_LAUNCH_... */
+	uint64_t target;                /* exec: the container's launch; 0: */
+	int target_pidfd;               /* exec into another process's container; -1 */
+};
+int cx_request_send(struct cx_request *r, conex_error **err);           /* locked */
+int cx_task_started(struct cx_task *t, conex_error **err);              /* locked: waits until it runs or failed */
+
+int cx_launch(conex_plan *plan, const char *const *args, const struct conex_run_options *o, conex_container **ret,
+	conex_error **err);
+void cx_container_note_pid(conex_container *c);
+
+/* messages.c */
+void cx_containers_message(conex *cx, const struct cx_message *m, const void *bytes, int fd);
+void cx_containers_lost(conex *cx);
+void cx_container_ended(conex_container *c);    /* autopsy, event, AUTODELETE */
+int cx_containers_pump(conex *cx);
+void cx_exit_fill(struct conex_exit *x, int status, uint32_t ended);   /* wait(2)'s status, CX_ENDED_... */
+
+/* words.c */
+void cx_words_failed(const conex_plan *plan, const struct cx_message *m, conex_error **err);
+
+/* hooks.c. A chain ends with cx_hooks_ended (messages.c). All locked. */
+enum cx_hooks_stage { CX_HOOKS_RUNTIME, CX_HOOKS_POSTSTART, CX_HOOKS_POSTSTOP };
+int cx_hooks_any(const conex_container *c, enum cx_hooks_stage stage);
+void cx_hooks_begin(conex_container *c, enum cx_hooks_stage stage);
+void cx_hooks_ended(conex_container *c, enum cx_hooks_stage stage, const conex_error *why);
+char *cx_hooks_state_head(const conex_container *c);
+void cx_hooks_compile_create(struct cx_compile *c);
+void cx_hooks_compile_start(struct cx_compile *c);
+
+/* members.c: where there are no cgroups */
+int cx_container_members(const conex_container *c, pid_t **ret);        /* count, -errno. free */
+int cx_container_signal_members(const conex_container *c, int sig, conex_error **err);
+
+/* maps.c */
+void cx_maps_begin(conex_container *c);          /* locked */
+
+/* undo.c */
+void cx_container_gone(conex_container *c);     /* all is undone: DELETED */
+int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups);
+int cx_container_undo(conex_container *c);      /* 1: nothing is left; 0: busy. Locked; may unlock meanwhile */
+void cx_container_undo_later(conex_container *c);
+int cx_undo_tick(conex *cx);                    /* 1: something went. Locked; may unlock meanwhile */
+void cx_containers_tick_in(conex *cx, int milliseconds);
+
+/* foreign.c: containers that another process launched */
+int cx_foreign_get(conex *cx, const char *id, conex_container **ret, conex_error **err);
+int cx_foreign_pump(conex *cx);                 /* has one exited meanwhile? 1: yes */
+int cx_foreign_start(conex_container *c, conex_error **err);
+int cx_listener_open(conex *cx, const char *id, conex_error **err);
+int cx_listener_connect(conex *cx, const char *id);
+
+/* context.c */
+int cx_context_need_cgroups(conex *cx, conex_error **err);
+int cx_context_need_cgroups_locked(conex *cx, conex_error **err);
+int cx_container_watch_oom(conex_container *c);
+void cx_context_drop_parts(conex *cx);
+
+/* watch.c, events.c */
+int cx_watch_of(conex *cx, const struct cx_news *n, void **ret_data);
+void cx_watches_compare(conex *cx);
+void cx_watches_free(conex *cx);
+void cx_events_forget(conex *cx);
+
+#endif

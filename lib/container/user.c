@@ -1,0 +1,112 @@
+/* "name", "uid", "uid:gid", "name:group" -> process.user, with the names of the root file system's own
+ * passwd and group. Read by a bounded parser: no name service runs with a stranger's files. */
+#include "container/container.h"
+#include "base/path.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_FILE = 1024 * 1024 };
+
+/* All digits: a number, never a name (a name of digits would be somebody else). 1, 0, -ERANGE */
+static int parse_number(const char *text, size_t n, uint32_t *ret)
+{
+	uint64_t value = 0;
+
+	if (n == 0 || strspn(text, "0123456789") < n)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		value = value * 10 + (uint64_t)(text[i] - '0');
+		if (value >= UINT32_MAX)
+			return -ERANGE;
+	}
+	*ret = (uint32_t)value;
+	return 1;
+}
+
+/* A regular file of the image, whole. -errno */
+static int load(const char *rootfs, const char *path, char **ret)
+{
+	cx_autoclose int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
+	cx_autofree char *data = NULL;
+	struct stat st;
+	ssize_t n;
+
+	if (root < 0)
+		return -errno;
+	fd = cx_open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size > MAX_FILE)
+		return -EINVAL;
+	data = malloc((size_t)st.st_size + 1);
+	if (!data)
+		return -ENOMEM;
+	n = read(fd, data, (size_t)st.st_size);
+	if (n < 0)
+		return -errno;
+	data[n] = '\0';
+	*ret = cx_steal_ptr(&data);
+	return 0;
+}
+
+/* Field number `want` (from 0) of the line whose first field is name; NULL: none. Not NUL-terminated. */
+static const char *field(const char *file, const char *name, size_t size, int want, size_t *ret_size)
+{
+	for (const char *line = file; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *at = line;
+
+		if (strncmp(line, name, size) || line[size] != ':')
+			continue;
+		for (int i = 0; i < want; i++) {
+			at += strcspn(at, ":\n");
+			if (*at != ':')
+				return NULL;
+			at++;
+		}
+		*ret_size = strcspn(at, ":\n");
+		return at;
+	}
+	return NULL;
+}
+
+/* A number or a name; for users also the gid that goes with the name. */
+static int resolve(const char *rootfs, const char *path, const char *text, size_t n, uint32_t *ret, uint32_t *gid)
+{
+	int r = parse_number(text, n, ret);
+	cx_autofree char *file = NULL;
+	const char *value;
+	size_t size;
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (n == 0 || !rootfs)
+		return -EINVAL;
+	r = load(rootfs, path, &file);
+	if (r < 0)
+		return r;
+	value = field(file, text, n, 2, &size);
+	if (!value || parse_number(value, size, ret) <= 0)
+		return -ENOENT;
+	if (gid && ((value = field(file, text, n, 3, &size)) == NULL || parse_number(value, size, gid) <= 0))
+		return -ENOENT;
+	return 0;
+}
+
+int cx_user_json(const char *user, const char *rootfs, json_t **ret, conex_error **err)
+{
+	size_t n = strcspn(user, ":");
+	uint32_t uid = 0, gid = 0;
+	int r = resolve(rootfs, "etc/passwd", user, n, &uid, &gid);
+
+	if (r == 0 && user[n])
+		r = resolve(rootfs, "etc/group", user + n + 1, strlen(user + n + 1), &gid, NULL);
+	if (r < 0)
+		return cx_refuse(err, r, "user", user, r == -ERANGE
+			? "ids go from 0 to 4294967294"
+			: "write uid, uid:gid, or names that the root file system's /etc/passwd and /etc/group have");
+	*ret = json_pack("{s:I, s:I}", "uid", (json_int_t)uid, "gid", (json_int_t)gid);
+	return *ret ? 0 : cx_fail_memory(err);
+}

@@ -1,0 +1,11 @@
+/* namespace: new, shared and joined namespaces, names; spec -> plan operations. */
+#ifndef CX_NAMESPACE_COMPILE_H
+#define CX_NAMESPACE_COMPILE_H
+#include "plan/compile.h"
+/* In the order in which container/compile.c calls them, with other modules' operations between. */
+int cx_namespace_compile_begin(struct cx_compile *c, conex_error **err); /* what is new, joined, shared; descriptors; death signal */
+int cx_namespace_compile_enter(struct cx_compile *c, conex_error **err); /* joins, unshares, clones again, waits for the id maps */
+int cx_namespace_compile_become(struct cx_compile *c, conex_error **err);/* root of the user namespace, loopback, names */
+/* CONEX_NS_... bits as CLONE_NEW... flags. */
+uint64_t cx_namespace_clone_flags(uint32_t bits);
+#endif

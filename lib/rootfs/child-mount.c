@@ -1,0 +1,169 @@
+/* Inside the container: new file systems, binds and their attributes, between root and
+ * pivot of child.c. */
+#include "rootfs/child-path.h"
+
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+enum { OPTION_MAX = 255 }; /* fsconfig takes no longer texts */
+
+/* The kernel explains itself in the context's log ("e tmpfs: Bad value for 'size'"). */
+int cx_rootfs_fail_fs(struct cx_child *c, int fs, enum cx_call call, const char *detail)
+{
+	char log[128];
+	int saved = errno;
+	ssize_t n = read(fs, log, sizeof log - 1);
+
+	if (n > 2) {
+		log[n - (log[n - 1] == '\n')] = '\0';
+		detail = log + 2;
+	}
+	errno = saved;
+	return cx_child_fail(c, call, detail);
+}
+
+int cx_rootfs_configure(struct cx_child *c, int fs, const char *option)
+{
+	char key[OPTION_MAX + 1];
+	const char *value = strchr(option, '=');
+	size_t n = value ? (size_t)(value - option) : strlen(option);
+	int r;
+
+	if (n > OPTION_MAX) {
+		errno = EINVAL;
+		return cx_child_fail(c, CX_CALL_fsconfig, option);
+	}
+	memcpy(key, option, n);
+	key[n] = '\0';
+	if (value)
+		r = cx_sys_fsconfig(fs, CX_FSCONFIG_SET_STRING, key, value + 1, 0);
+	else
+		r = cx_sys_fsconfig(fs, CX_FSCONFIG_SET_FLAG, key, NULL, 0);
+	return r < 0 ? cx_rootfs_fail_fs(c, fs, CX_CALL_fsconfig, option) : 0;
+}
+
+int cx_rootfs_create(struct cx_child *c, int fs, unsigned attributes, const char *detail)
+{
+	int fd;
+
+	if (cx_sys_fsconfig(fs, CX_FSCONFIG_CREATE, NULL, NULL, 0) < 0)
+		fd = cx_rootfs_fail_fs(c, fs, CX_CALL_fsconfig, detail);
+	else if ((fd = cx_sys_fsmount(fs, FSMOUNT_CLOEXEC, attributes)) < 0)
+		fd = cx_rootfs_fail_fs(c, fs, CX_CALL_fsmount, detail);
+	cx_rootfs_drop(&fs);
+	return fd;
+}
+
+/* Sets source and options, then creates it. */
+static int new_fs(struct cx_child *c, const char *type, const char *source,
+	uint64_t options, unsigned attributes)
+{
+	uint32_t n = cx_child_count(c, options);
+	int fs = cx_sys_fsopen(type, FSOPEN_CLOEXEC), r = 0;
+
+	if (fs < 0)
+		return cx_child_fail(c, CX_CALL_fsopen, type);
+	if (source
+		&& cx_sys_fsconfig(fs, CX_FSCONFIG_SET_STRING, "source", source, 0) < 0)
+		r = cx_rootfs_fail_fs(c, fs, CX_CALL_fsconfig, source);
+	for (uint32_t i = 0; r == 0 && i < n; i++)
+		r = cx_rootfs_configure(c, fs, cx_child_item(c, options, i));
+	if (r < 0) {
+		cx_rootfs_drop(&fs);
+		return r;
+	}
+	return cx_rootfs_create(c, fs, attributes, type);
+}
+
+static int set_attributes(struct cx_child *c, int fd, unsigned recursive, uint64_t set,
+	uint64_t clear, uint64_t propagation, const char *path)
+{
+	const struct cx_mount_attr attr = {
+		.attr_set = set, .attr_clr = clear, .propagation = propagation
+	};
+
+	if (cx_sys_mount_setattr(fd, "", AT_EMPTY_PATH | recursive, &attr) < 0)
+		return cx_child_fail(c, CX_CALL_mount_setattr, path);
+	return 0;
+}
+
+/* tmpcopyup: what lies under the mount is copied before it is covered, and before it may
+ * be read-only. */
+static int mount_copy(
+	struct cx_child *c, int fd, const char *path, int strict, unsigned attributes)
+{
+	int target = cx_rootfs_open(c, path, O_RDONLY | O_DIRECTORY, strict), r = 0;
+
+	if (target >= 0)
+		r = cx_rootfs_copy_up(c, target, fd, path);
+	else if (errno != ENOENT)
+		return cx_child_fail(c, CX_CALL_openat2, path);
+	if (r == 0 && attributes & CX_MOUNT_ATTR_RDONLY)
+		r = set_attributes(c, fd, 0, CX_MOUNT_ATTR_RDONLY, 0, 0, path);
+	if (r == 0)
+		r = target >= 0 ? cx_rootfs_attach_at(c, fd, target, path)
+				: cx_rootfs_attach(c, fd, path, strict);
+	cx_rootfs_drop(&target);
+	return r;
+}
+
+int cx_child_mount_new(struct cx_child *c, const struct cx_op *op)
+{
+	const char *path = cx_child_text(c, op->arg[2]);
+	unsigned attributes = (unsigned)op->arg[4];
+	int copy = !!(op->arg[5] & CX_MOUNT_COPY_UP),
+	    strict = !!(op->arg[5] & CX_MOUNT_STRICT), r;
+	int fd = new_fs(c, cx_child_text(c, op->arg[0]), cx_child_text(c, op->arg[1]),
+		op->arg[3], copy ? attributes & ~CX_MOUNT_ATTR_RDONLY : attributes);
+
+	if (fd < 0)
+		return fd;
+	r = copy ? mount_copy(c, fd, path, strict, attributes)
+		 : cx_rootfs_attach(c, fd, path, strict);
+	cx_rootfs_drop(&fd);
+	return r;
+}
+
+/* One call for attributes and propagation, unless only one of them goes to all mounts
+ * below. */
+static int dress(struct cx_child *c, int fd, const struct cx_op *op, const char *path)
+{
+	unsigned deep = (unsigned)op->arg[2] & AT_RECURSIVE;
+	unsigned propagation = (unsigned)op->arg[5] & ~(unsigned)MS_REC;
+	unsigned propagation_deep = op->arg[5] & MS_REC ? AT_RECURSIVE : 0;
+	int attributes = op->arg[3] || op->arg[4], r = 0;
+
+	if (propagation && (!attributes || deep == propagation_deep))
+		return set_attributes(c, fd, propagation_deep, op->arg[3], op->arg[4],
+			propagation, path);
+	if (attributes)
+		r = set_attributes(c, fd, deep, op->arg[3], op->arg[4], 0, path);
+	if (r == 0 && propagation)
+		r = set_attributes(c, fd, propagation_deep, 0, 0, propagation, path);
+	return r;
+}
+
+int cx_child_mount_source(struct cx_child *c, const struct cx_op *op)
+{
+	const char *path = cx_child_text(c, op->arg[1]);
+	int *tree = &c->source[op->arg[0]], r = dress(c, *tree, op, path);
+
+	if (r == 0)
+		r = cx_rootfs_attach(c, *tree, path, !!(op->arg[2] & CX_MOUNT_STRICT));
+	cx_rootfs_drop(tree);
+	return r;
+}
+
+int cx_child_attributes(struct cx_child *c, const struct cx_op *op)
+{
+	const char *path = cx_child_text(c, op->arg[0]);
+	int fd = cx_rootfs_open(c, path, O_PATH, !!(op->arg[4] & CX_MOUNT_STRICT)), r;
+
+	if (fd < 0)
+		return cx_child_fail(c, CX_CALL_openat2, path);
+	r = set_attributes(c, fd, (unsigned)op->arg[4] & AT_RECURSIVE, op->arg[1],
+		op->arg[2], op->arg[3], path);
+	cx_rootfs_drop(&fd);
+	return r;
+}

@@ -1,0 +1,181 @@
+/* Inside the container: the root file system itself, from the host's mounts to after
+ * pivot_root. What is mounted and made in it in between: child-mount.c and
+ * child-device.c; what is hidden later: child-protect.c. */
+#include "rootfs/child-path.h"
+
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+
+enum { PROC_MAGIC = 0x9fa0, PROC_ROOT_INODE = 1 };
+
+/* In a chroot "/" is no mount, so that it takes no propagation and no pivot_root.
+ * Entering the mount namespace that one is in already leads to its real root; a
+ * descriptor of the old one is given back. */
+static int leave_chroot(struct cx_child *c, int *old)
+{
+	int ns = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), r;
+
+	*old = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (ns < 0 || *old < 0)
+		r = cx_child_fail(c, CX_CALL_open, "/proc/self/ns/mnt");
+	else
+		r = setns(ns, CLONE_NEWNS) < 0 ? cx_child_fail(c, CX_CALL_setns, "chroot")
+					       : 0;
+	cx_rootfs_drop(&ns);
+	return r;
+}
+
+/* The host's mounts lie in another namespace: what changes here is this copy's tie to
+ * them. */
+int cx_child_propagation(struct cx_child *c, const struct cx_op *op)
+{
+	unsigned long flags = (unsigned long)op->arg[0];
+	int old = -1, r;
+
+	if (mount(NULL, "/", NULL, flags, NULL) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return cx_child_fail(c, CX_CALL_mount, "/");
+	r = leave_chroot(c, &old);
+	if (r == 0 && mount(NULL, "/", NULL, flags, NULL) < 0)
+		r = cx_child_fail(c, CX_CALL_mount, "/");
+	/* back, for the paths that follow mean the chroot's tree */
+	if (r == 0 && (fchdir(old) < 0 || chroot(".") < 0))
+		r = cx_child_fail(c, CX_CALL_fchdir, "/");
+	cx_rootfs_drop(&old);
+	return r;
+}
+
+int cx_child_source(struct cx_child *c, const struct cx_op *op)
+{
+	const char *path = cx_child_text(c, op->arg[1]);
+	int fd;
+
+	if (op->arg[0] >= CX_CHILD_SOURCES || !path) {
+		errno = EINVAL;
+		return cx_child_fail(c, CX_CALL_open_tree, path);
+	}
+	fd = cx_sys_open_tree(AT_FDCWD, path,
+		OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)op->arg[2]);
+	if (fd < 0)
+		return cx_child_fail(c, CX_CALL_open_tree, path);
+	c->source[op->arg[0]] = fd;
+	return 0;
+}
+
+/* Mounted onto "/" itself: no directory of the host need be reachable or even exist, and
+ * lookups by path still begin below it, in the host's tree, until pivot. */
+int cx_child_root(struct cx_child *c, const struct cx_op *op)
+{
+	int tree = c->source[op->arg[0]];
+
+	if (cx_sys_move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return cx_child_fail(c, CX_CALL_move_mount, cx_child_text(c, op->arg[1]));
+	c->root = tree;
+	c->source[op->arg[0]] = -1;
+	umask(0); /* modes are meant as they stand, until pivot */
+	return 0;
+}
+
+/* A detached copy of the host's /dev/null, to cover files with. Read-only: root in the
+ * container could else chmod the inode, which is the host's. Missing is no fault until
+ * something is to be masked. */
+static int open_null(struct cx_child *c)
+{
+	const struct cx_mount_attr attr = { .attr_set = CX_MOUNT_ATTR_RDONLY
+							| CX_MOUNT_ATTR_NOSUID
+							| CX_MOUNT_ATTR_NOEXEC };
+	int fd = cx_sys_open_tree(
+		AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
+		cx_rootfs_drop(&fd);
+		errno = ENODEV;
+		return cx_child_fail(c, CX_CALL_fstat, "/dev/null");
+	}
+	if (cx_sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr) < 0) {
+		cx_rootfs_drop(&fd);
+		return cx_child_fail(c, CX_CALL_mount_setattr, "/dev/null");
+	}
+	c->null = fd;
+	return 0;
+}
+
+/* The old root ends up on top of the new one and is then let go (pivot_root(2),
+ * "pivot_root(".", ".")"): no directory is needed to put it in. */
+static int pivot(struct cx_child *c)
+{
+	if (fchdir(c->root) < 0)
+		return cx_child_fail(c, CX_CALL_fchdir, "/");
+	if (syscall(SYS_pivot_root, ".", ".") == 0)
+		return 0;
+	return cx_child_fail(c, CX_CALL_pivot_root, "/");
+}
+
+int cx_child_pivot(struct cx_child *c, const struct cx_op *op)
+{
+	int r = c->null < 0 ? open_null(c) : 0, old = -1;
+
+	(void)op;
+	if (r == 0 && (r = pivot(c)) == -EINVAL && leave_chroot(c, &old) == 0) {
+		cx_rootfs_drop(&old);
+		r = pivot(c);
+		if (r == 0) /* it worked after all */
+			c->status->error = 0;
+	}
+	if (r < 0)
+		return r;
+	if (umount2(".", MNT_DETACH) < 0)
+		return cx_child_fail(c, CX_CALL_umount2, ".");
+	if (chdir("/") < 0)
+		return cx_child_fail(c, CX_CALL_chdir, "/");
+	cx_rootfs_drop(&c->root);
+	cx_rootfs_drop(&c->source[CX_SOURCE_DEV]);
+	umask(022);
+	return 0;
+}
+
+static int private_proc(void)
+{
+	int fs = cx_sys_fsopen("proc", FSOPEN_CLOEXEC), fd = -1;
+
+	if (fs >= 0 && cx_sys_fsconfig(fs, CX_FSCONFIG_CREATE, NULL, NULL, 0) == 0)
+		fd = cx_sys_fsmount(fs, FSMOUNT_CLOEXEC,
+			CX_MOUNT_ATTR_NOSUID | CX_MOUNT_ATTR_NODEV
+				| CX_MOUNT_ATTR_NOEXEC);
+	cx_rootfs_drop(&fs);
+	return fd;
+}
+
+int cx_child_proc(struct cx_child *c)
+{
+	struct statfs fs;
+	struct stat st;
+	int fd = c->proc;
+
+	if (fd >= 0)
+		return fd;
+	fd = private_proc();
+	if (fd >= 0)
+		return c->proc = fd;
+	/* In a user namespace the kernel makes none where the visible one has masks, or
+	 * without a pid namespace. A directory that only looks like procfs is an old
+	 * trick (CVE-2019-16884). */
+	fd = cx_rootfs_open(c, "/proc", O_PATH | O_DIRECTORY, 1);
+	if (fd < 0)
+		return cx_child_fail(c, CX_CALL_openat2, "/proc");
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_MAGIC || fstat(fd, &st) < 0
+		|| st.st_ino != PROC_ROOT_INODE) {
+		cx_rootfs_drop(&fd);
+		errno = ENODEV;
+		return cx_child_fail(c, CX_CALL_statfs, "/proc");
+	}
+	return c->proc = fd;
+}

@@ -1,0 +1,194 @@
+/* The root file system and the order of all around it: spec -> plan operations, which
+ * child.c runs. Mounts are compiled in mounts.c, /dev in devices.c. */
+#include "rootfs/parts.h"
+
+#include <string.h>
+#include <sys/mount.h>
+#include "base/error.h"
+#include "base/kernel.h"
+#include "spec/spec.h"
+
+/* Without a mount namespace of its own a container has the host's file system as it is:
+ * container/ has refused a spec that wants it otherwise. */
+static int active(const struct cx_compile *c)
+{
+	return !c->exec && (c->made & CONEX_NS_MOUNT);
+}
+
+static uint32_t asked_propagation(const struct cx_compile *c)
+{
+	const char *name = cx_json_text(c->spec, "linux.rootfsPropagation");
+
+	return name ? cx_rootfs_propagation(name) : 0;
+}
+
+/* What the copy of the host's mounts becomes before anything is cloned from it. Private,
+ * unless somebody wants to see what the host mounts later: a private mount can't be made
+ * a slave any more. */
+static uint32_t host_propagation(const struct cx_compile *c)
+{
+	if ((asked_propagation(c) & MS_SLAVE) || cx_rootfs_mounts_follow_host(c->spec))
+		return MS_SLAVE | MS_REC;
+	return MS_PRIVATE | MS_REC;
+}
+
+int cx_rootfs_isolated(const struct cx_compile *c)
+{
+	return !(asked_propagation(c) & MS_SHARED) && (host_propagation(c) & MS_PRIVATE);
+}
+
+int cx_rootfs_skip_source(struct cx_compile *c, const char *object, conex_error **err)
+{
+	/* the child keeps the last numbers for itself (child-path.h) */
+	if (c->build->sources + 8 >= CX_ROOTFS_SOURCES)
+		return cx_refuse(err, -E2BIG, object, NULL,
+			"at most %d bind mounts and bound devices",
+			CX_ROOTFS_SOURCES - 9);
+	c->build->sources++;
+	return 0;
+}
+
+int cx_rootfs_add_source(struct cx_compile *c, const char *object, uint64_t path_cell,
+	unsigned tree_flags, conex_error **err)
+{
+	int r = cx_rootfs_skip_source(c, object, err);
+
+	if (r == 0)
+		cx_op(c->build, source, object, c->build->sources - 1, path_cell, tree_flags);
+	return r;
+}
+
+/* A file system belongs to the user namespace that mounted it, and only who has rights there may
+ * map its ids: with a user namespace of its own the container's first stage does it, as the host's
+ * root, and hands the detached trees on; the keeper needs not know of it. */
+int cx_rootfs_compile_outside(struct cx_compile *c, conex_error **err)
+{
+	uint32_t shared = asked_propagation(c) & MS_SHARED;
+
+	if (!active(c) || !c->userns)
+		return 0;
+	return cx_rootfs_compile_mapped_sources(c,
+		shared ? 0 : host_propagation(c) & ~(uint32_t)MS_REC, err);
+}
+
+static int compile_root_source(struct cx_compile *c, conex_error **err)
+{
+	const char *path = cx_json_text(c->spec, "root.path");
+
+	if (cx_json_at(c->spec, "root.overlay"))
+		return 0;
+	if (!path || path[0] != '/')
+		return cx_refuse(err, -EINVAL, "root.path", path,
+			"the absolute path of a directory with the root file system");
+	cx_op(c->build, source, "root.path", CX_ROOTFS_ROOT_SOURCE,
+		cx_cell_slot(c->build, CX_SLOT_ROOTFS, path), AT_RECURSIVE);
+	return 0;
+}
+
+int cx_rootfs_compile_sources(struct cx_compile *c, conex_error **err)
+{
+	int shared = !!(asked_propagation(c) & MS_SHARED), r;
+
+	if (!active(c))
+		return 0;
+	c->build->sources = CX_ROOTFS_ROOT_SOURCE + 1;
+	/* A bind that shall hand mounts back to the host has to be cloned while it still
+	 * is the host's peer; all others, and always the root, after the ties are cut. */
+	if (shared && (r = cx_rootfs_compile_mount_sources(c, err)) < 0)
+		return r;
+	cx_op(c->build, propagation, "linux.rootfsPropagation", host_propagation(c));
+	r = compile_root_source(c, err);
+	if (r == 0 && !shared)
+		r = cx_rootfs_compile_mount_sources(c, err);
+	return r < 0 ? r : cx_rootfs_compile_device_sources(c, err);
+}
+
+static int compile_overlay(struct cx_compile *c, const json_t *overlay, conex_error **err)
+{
+	struct cx_build *b = c->build;
+	const json_t *lower = json_object_get(overlay, "lower");
+	const char *upper = cx_json_text(overlay, "upper"),
+		   *work = cx_json_text(overlay, "work");
+	size_t n = json_array_size(lower);
+	cx_autofree const char **list = calloc(n + 1, sizeof *list);
+
+	if (!list)
+		return cx_fail_memory(err);
+	for (size_t i = 0; i < n; i++) {
+		list[i] = json_string_value(json_array_get(lower, i));
+		if (!list[i] || list[i][0] != '/')
+			return cx_refuse(err, -EINVAL, "root.overlay.lower", list[i],
+				"absolute paths of directories");
+	}
+	if (n == 0)
+		return cx_refuse(err, -EINVAL, "root.overlay.lower", NULL,
+			"at least one directory");
+	if (!upper != !work)
+		return cx_refuse(err, -EINVAL,
+			upper ? "root.overlay.work" : "root.overlay.upper", NULL,
+			"upper and work together, both in one file system; or neither, "
+			"for a read-only root");
+	/* in a user namespace trusted.* attributes can't be written; the overlay keeps
+	 * its notes in user.* */
+	cx_op(b, overlay, "root.overlay", CX_ROOTFS_ROOT_SOURCE,
+		cx_cell_slot_list(b, CX_SLOT_LOWER, list),
+		cx_cell_slot(b, CX_SLOT_UPPER, upper),
+		cx_cell_slot(b, CX_SLOT_WORK, work),
+		cx_cell_text(b, c->userns || c->nested ? "userxattr" : NULL), 0);
+	return 0;
+}
+
+int cx_rootfs_compile(struct cx_compile *c, conex_error **err)
+{
+	const json_t *overlay = cx_json_at(c->spec, "root.overlay");
+	const char *path = cx_json_text(c->spec, "root.path");
+	uint32_t source = CX_ROOTFS_ROOT_SOURCE + 1;
+	int r = 0;
+
+	if (!active(c))
+		return 0;
+	if (overlay)
+		r = compile_overlay(c, overlay, err);
+	if (r < 0)
+		return r;
+	cx_op(c->build, root, "root", CX_ROOTFS_ROOT_SOURCE,
+		overlay ? 0 : cx_cell_slot(c->build, CX_SLOT_ROOTFS, path));
+	r = cx_rootfs_compile_mounts(c, &source, err);
+	return r < 0 ? r : cx_rootfs_compile_devices(c, source, err);
+}
+
+int cx_rootfs_compile_finish(struct cx_compile *c, conex_error **err)
+{
+	uint32_t asked = asked_propagation(c);
+
+	(void)err;
+	if (!active(c))
+		return 0;
+	cx_op(c->build, pivot, NULL);
+	/* private and slave it is already, since before it was cloned */
+	if (asked & (MS_SHARED | MS_UNBINDABLE))
+		cx_op(c->build, attributes, "linux.rootfsPropagation",
+			cx_cell_text(c->build, "/"), 0, 0, asked & ~MS_REC,
+			asked & MS_REC ? AT_RECURSIVE : 0);
+	return 0;
+}
+
+int cx_rootfs_compile_protect(struct cx_compile *c, conex_error **err)
+{
+	struct cx_build *b = c->build;
+	const json_t *entry;
+	size_t i;
+
+	(void)err;
+	if (!active(c))
+		return 0;
+	json_array_foreach(cx_json_at(c->spec, "linux.maskedPaths"), i, entry) cx_op(
+		b, mask, "linux.maskedPaths", cx_cell_text(b, json_string_value(entry)));
+	json_array_foreach(cx_json_at(c->spec, "linux.readonlyPaths"), i, entry)
+		cx_op(b, read_only, "linux.readonlyPaths",
+			cx_cell_text(b, json_string_value(entry)));
+	if (cx_json_true(c->spec, "root.readonly"))
+		cx_op(b, attributes, "root.readonly", cx_cell_text(b, "/"),
+			CX_MOUNT_ATTR_RDONLY);
+	return 0;
+}

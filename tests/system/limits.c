@@ -1,0 +1,366 @@
+/* Limits that bite: memory (and the truth about why it ended), processes, processor time; changed, paused and
+ * measured while it runs; and where the cgroups are. */
+#include "system/box.h"
+
+/* A process that takes all memory it can get. */
+#define HOG "tail /dev/zero"
+
+static struct conex_limits memory_limit(uint64_t bytes)
+{
+	return (struct conex_limits){ .size = sizeof(struct conex_limits), .memory = bytes };
+}
+
+/* The file of a v1 controller or of v2, of a running container; NULL: the machine hasn't got it. */
+static const char *cgroup_file(pid_t pid, const char *controller, const char *name)
+{
+	const char *text = content("/proc/%d/cgroup", (int)pid), *at = strstr(text, say(":%s:", controller));
+	const char *path = at ? strchr(at + 1, ':') + 1 : NULL;
+
+	return path ? content("/sys/fs/cgroup/%s%.*s/%s", controller, (int)strcspn(path, "\n"), path, name) : NULL;
+}
+
+/* Waits for the next event about one container of this type; others are dropped. */
+static int await_event(conex_container *c, int type)
+{
+	struct conex_event ev = { .size = sizeof ev };
+
+	while (conex_next_event(box.cx, 30000, &ev, &box.err) > 0)
+		if (ev.container == c && ev.type == type)
+			return 1;
+	return 0;
+}
+
+/* ---- memory ---- */
+
+TEST(out_of_memory)
+{
+	struct conex_limits limits = memory_limit(16 * CONEX_MIB);
+	struct conex_run_options o = { .limits = &limits };
+	char text[200];
+
+	CHECK_INT(box_run_args(&o, CONEX_STRINGS("tail", "/dev/zero")), 137);
+	CHECK_INT(box.exit.cause, CONEX_EXIT_OOM);
+	CHECK_INT(box.exit.sig, 9);
+	CHECK(box.exit.oom_kills >= 1);
+	CHECK(box.exit.memory_peak > 8 * CONEX_MIB);
+	CHECK(box.exit.memory_peak <= 17 * CONEX_MIB);
+	CHECK(box.exit.cpu_ns > 0 && box.exit.wall_ns > 0);
+	CHECK(conex_exit_text(&box.exit, text, sizeof text) > 0);
+	CHECK(strstr(text, "out of memory") != NULL);
+	CHECK_INT(box_run(&o, HOG "; exit $?"), 137);   /* the shell lives to say it */
+	CHECK_INT(box.exit.cause, CONEX_EXIT_OOM);
+	CHECK_INT(box.exit.code, 137);
+	CHECK_INT(box_run(&o, HOG "; exit 3"), 3);      /* and may say something else */
+	CHECK_INT(box.exit.cause, CONEX_EXIT_CODE);
+	CHECK(box.exit.oom_kills >= 1);
+	CHECK_INT(box_run_args(&o, CONEX_STRINGS("sh", "-c", "exit 137")), 137);
+	CHECK_INT(box.exit.cause, CONEX_EXIT_CODE);     /* nothing was killed: its own word */
+	CHECK_INT(box.exit.oom_kills, 0);
+}
+
+TEST(a_child_is_killed)
+{
+	struct conex_limits limits = memory_limit(16 * CONEX_MIB);
+	struct conex_run_options o = { .limits = &limits };
+	conex_container *c = box_start(&o, CONEX_STRINGS("sh", "-c", HOG "; sleep 1000"));
+	struct conex_stats st = { .size = sizeof st };
+
+	if (!box_good(c ? 0 : -1, "start", __FILE__, __LINE__))
+		return;
+	CHECK_INT(await_event(c, CONEX_EVENT_OOM), 1);
+	CHECK_INT(conex_container_state(c), CONEX_RUNNING);
+	GOOD(conex_container_stats(c, &st, &box.err));
+	CHECK(st.oom_kills >= 1);
+	CHECK_INT(st.memory_limit, 16 * CONEX_MIB);
+	box_end(c);
+}
+
+TEST(no_swap)
+{
+	struct conex_limits limits = memory_limit(32 * CONEX_MIB);
+	struct conex_run_options o = { .limits = &limits };
+	conex_container *c = box_sleeper(&o);
+	const char *both;
+
+	if (!c)
+		return;
+	both = cgroup_file(conex_container_pid(c), "memory", "memory.memsw.limit_in_bytes");
+	if (both)
+		CHECK_INT(atoll(both), 32 * CONEX_MIB);
+	box_end(c);
+	limits.swap = 8 * CONEX_MIB;
+	c = box_sleeper(&o);
+	both = c ? cgroup_file(conex_container_pid(c), "memory", "memory.memsw.limit_in_bytes") : NULL;
+	if (both)
+		CHECK_INT(atoll(both), 40 * CONEX_MIB);
+	box_end(c);
+}
+
+enum { OOMS = 200, AT_ONCE = 20 };
+
+static int start_hog(const struct conex_run_options *o)
+{
+	conex_container *c = NULL;
+	struct conex_run_options all = box_options(o);
+
+	if (!GOOD(conex_run(box.cx, NULL, CONEX_STRINGS("tail", "/dev/zero"), &all, &c, &box.err)))
+		return 0;
+	conex_container_free(c);
+	return 1;
+}
+
+TEST(many_at_once)
+{
+	struct conex_limits limits = memory_limit(8 * CONEX_MIB);
+	struct conex_run_options o = { .limits = &limits, .flags = CONEX_RUN_NOWAIT | CONEX_RUN_AUTODELETE };
+	struct conex_event ev = { .size = sizeof ev };
+	int started = 0, ended = 0, true_causes = 0, running = 0;
+
+	o.data = &started;
+	box_clear();
+	while (ended < OOMS) {
+		while (running < AT_ONCE && started < OOMS) {
+			if (!start_hog(&o))
+				return;
+			started++;
+			running++;
+		}
+		if (!CHECK_INT(conex_next_event(box.cx, 60000, &ev, &box.err), 1))
+			return;
+		if (ev.type == CONEX_EVENT_EXITED && ev.data == &started) {     /* not of an earlier test */
+			struct conex_exit x = { .size = sizeof x };
+
+			GOOD(conex_container_exit(ev.container, &x, &box.err));
+			true_causes += x.cause == CONEX_EXIT_OOM && x.oom_kills >= 1
+				&& x.memory_peak <= 9 * CONEX_MIB;
+			if (x.cause != CONEX_EXIT_OOM || !x.oom_kills || x.memory_peak > 9 * CONEX_MIB)
+				printf("# %s: cause %d status %d kills %u peak %llu\n", conex_container_id(ev.container),
+					x.cause, x.status, x.oom_kills, (unsigned long long)x.memory_peak);
+			ended++;
+			running--;
+		}
+	}
+	CHECK_INT(true_causes, OOMS);
+}
+
+/* ---- processes, processor time ---- */
+
+TEST(pids)
+{
+	struct conex_limits limits = { .size = sizeof limits, .pids = 8 };
+	struct conex_run_options o = { .limits = &limits };
+	struct conex_stats st = { .size = sizeof st };
+	conex_container *c;
+
+	CHECK(box_run(&o, "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1000 & done; exit 0") != 0);
+	CHECK(strstr(box.out, "fork") != NULL);
+	c = box_sleeper(&o);
+	if (c && GOOD(conex_container_stats(c, &st, &box.err))) {
+		CHECK_INT(st.pids, 1);
+		CHECK_INT(st.pids_limit, 8);
+	}
+	limits.pids = 1;                /* live: what runs stays, nothing is added */
+	if (c) {
+		GOOD(conex_container_update(c, &limits, &box.err));
+		GOOD(conex_container_stats(c, &st, &box.err));
+		CHECK_INT(st.pids_limit, 1);
+		limits.pids = CONEX_UNLIMITED;
+		GOOD(conex_container_update(c, &limits, &box.err));
+		CHECK_INT(box_exec(c, NULL, "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.01 & done; wait"), 0);
+	}
+	box_end(c);
+}
+
+TEST(cpus)
+{
+	struct conex_limits limits = { .size = sizeof limits, .cpus = 0.1 };
+	struct conex_run_options o = { .limits = &limits };
+	struct conex_stats st = { .size = sizeof st };
+	conex_container *c = box_start(&o, CONEX_STRINGS("sh", "-c", "while :; do :; done"));
+	int tries = 0;
+
+	if (!box_good(c ? 0 : -1, "start", __FILE__, __LINE__))
+		return;
+	while (GOOD(conex_container_stats(c, &st, &box.err)) && !st.throttled_ns && tries++ < 600)
+		usleep(50000);
+	CHECK(st.throttled_ns > 0);
+	CHECK(st.cpu_ns > 0);
+	limits.cpus = (double)CONEX_UNLIMITED;
+	GOOD(conex_container_update(c, &limits, &box.err));
+	if (cgroup_file(conex_container_pid(c), "cpu", "cpu.cfs_quota_us"))
+		CHECK_STR(cgroup_file(conex_container_pid(c), "cpu", "cpu.cfs_quota_us"), "-1");
+	box_end(c);
+}
+
+/* ---- while it runs ---- */
+
+TEST(updated)
+{
+	struct conex_limits limits = memory_limit(64 * CONEX_MIB);
+	struct conex_run_options o = { .limits = &limits };
+	struct conex_stats st = { .size = sizeof st };
+	conex_container *c = box_sleeper(&o);
+
+	if (!c)
+		return;
+	limits.memory = 128 * CONEX_MIB;        /* up: with memsw the order of writes matters */
+	GOOD(conex_container_update(c, &limits, &box.err));
+	GOOD(conex_container_stats(c, &st, &box.err));
+	CHECK_INT(st.memory_limit, 128 * CONEX_MIB);
+	limits.memory = 16 * CONEX_MIB;         /* and down */
+	GOOD(conex_container_update(c, &limits, &box.err));
+	GOOD(conex_container_stats(c, &st, &box.err));
+	CHECK_INT(st.memory_limit, 16 * CONEX_MIB);
+	CHECK(st.memory > 0 && st.memory <= 16 * CONEX_MIB);
+	CHECK_INT(box_exec(c, NULL, HOG "; exit $?"), 137);
+	conex_container_ref(c);
+	box_end(c);
+	CHECK_INT(conex_container_update(c, &limits, &box.err), -ESRCH);
+	conex_container_free(c);
+}
+
+static uint64_t cpu_of(conex_container *c)
+{
+	struct conex_stats st = { .size = sizeof st };
+
+	GOOD(conex_container_stats(c, &st, &box.err));
+	return st.cpu_ns;
+}
+
+TEST(paused)
+{
+	conex_container *c = box_start(NULL, CONEX_STRINGS("sh", "-c", "while :; do :; done"));
+	uint64_t then;
+
+	if (!box_good(c ? 0 : -1, "start", __FILE__, __LINE__))
+		return;
+	CHECK_INT(conex_container_pause(c, 10000, &box.err), 1);
+	CHECK_INT(conex_container_state(c), CONEX_PAUSED);
+	then = cpu_of(c);
+	usleep(50000);
+	CHECK_INT(cpu_of(c) - then, 0);
+	CHECK_INT(box_exec(c, NULL, "true"), -ESRCH);
+	SAID("resume it first");
+	CHECK_INT(conex_container_pause(c, 1000, &box.err), -EINVAL);
+	CHECK_INT(conex_container_resume(c, &box.err), 0);
+	CHECK_INT(conex_container_state(c), CONEX_RUNNING);
+	for (int i = 0; cpu_of(c) == then && i < 600; i++)
+		usleep(10000);
+	CHECK(cpu_of(c) > then);
+	CHECK_INT(conex_container_resume(c, &box.err), -EINVAL);
+	CHECK_INT(conex_container_pause(c, 10000, &box.err), 1);
+	box_end(c);             /* what is frozen can be deleted, too */
+}
+
+TEST(bad_limits)
+{
+	struct conex_limits limits = { .size = sizeof limits };
+	struct conex_run_options o = { .limits = &limits, .id = "bad-limits" };
+
+	limits.cpus = -1;
+	CHECK_INT(box_run(&o, "true"), -EINVAL);
+	SAID("limits.cpus");
+	limits.cpus = 0;
+	limits.cpu_weight = 10001;
+	CHECK_INT(box_run(&o, "true"), -ERANGE);
+	SAID("limits.cpu_weight");
+	limits.cpu_weight = 0;
+	limits.swap = 5;
+	CHECK_INT(box_run(&o, "true"), -EINVAL);
+	SAID("limits.swap");
+	limits.swap = 0;
+	limits.cpuset = "9999";
+	CHECK(box_run(&o, "true") < 0);
+	SAID("cpu");
+	limits.cpuset = NULL;
+	limits.oci = "{\"memory\":7}";
+	CHECK_INT(box_run(&o, "true"), -EINVAL);
+	SAID("memory");
+	limits.oci = NULL;
+	limits.size = 8;
+	CHECK_INT(box_run(&o, "true"), -EINVAL);
+	SAID("conex_limits.size");
+	limits.size = sizeof limits;
+	limits.memory = 4096;           /* too little to start anything */
+	CHECK(box_run(&o, "true") != 0);
+	box_nothing_left("bad-limits");
+}
+
+/* ---- where the cgroups are ---- */
+
+static int in_cgroup(conex_container *c, const char *path)
+{
+	const char *text = content("/proc/%d/cgroup", (int)conex_container_pid(c));
+
+	return strstr(text, say(":%s\n", path)) != NULL;
+}
+
+TEST(default_path)
+{
+	struct conex_run_options o = { .id = "where-it-is" };
+	conex_container *c = box_sleeper(&o);
+
+	if (c)
+		CHECK_INT(in_cgroup(c, "/conex/where-it-is"), 1);
+	box_end(c);
+	box_nothing_left("where-it-is");
+}
+
+TEST(cgroups_path)
+{
+	char name[64];
+	struct conex_run_options o = { .id = "else-where" };
+	conex_container *c;
+
+	snprintf(name, sizeof name, "/conex-test-%d/inner", (int)getpid());
+	o.oci = say("{\"linux\":{\"cgroupsPath\":\"%s\"}}", name);
+	c = box_sleeper(&o);
+	if (c)
+		CHECK_INT(in_cgroup(c, name), 1);
+	box_end(c);
+	CHECK(command("ls -d /sys/fs/cgroup%s /sys/fs/cgroup/*%s 2>/dev/null | grep .", name, name) != 0);
+	command("rmdir /sys/fs/cgroup/conex-test-%d /sys/fs/cgroup/*/conex-test-%d 2>/dev/null", (int)getpid(), (int)getpid());
+	o.oci = "{\"linux\":{\"cgroupsPath\":\"/a/../../b\"}}";
+	CHECK_INT(box_run(&o, "true"), -EINVAL);
+	SAID("cgroupsPath");
+}
+
+TEST(other_parent)
+{
+	char name[64];
+	struct conex_options options = { .size = sizeof options, .cgroup = name };
+	struct conex_run_options o = { .size = sizeof o, .id = "child", .rootfs = box.root };
+	conex_container *c = NULL;
+	conex *cx = NULL;
+
+	snprintf(name, sizeof name, "/conex-test-%d", (int)getpid());
+	if (!GOOD(conex_open(&options, &cx, &box.err)))
+		return;
+	if (GOOD(conex_run(cx, NULL, CONEX_STRINGS("sleep", "1000"), &o, &c, &box.err)))
+		CHECK_INT(in_cgroup(c, say("%s/child", name)), 1);
+	conex_container_free(c);
+	conex_close(cx);
+	CHECK(command("ls -d /sys/fs/cgroup%s/child /sys/fs/cgroup/*%s/child 2>/dev/null | grep .", name, name) != 0);
+	command("rmdir /sys/fs/cgroup%s /sys/fs/cgroup/*%s 2>/dev/null", name, name);
+}
+
+static void tests(void)
+{
+	RUN(out_of_memory);
+	RUN(a_child_is_killed);
+	RUN(no_swap);
+	RUN(many_at_once);
+	RUN(pids);
+	RUN(cpus);
+	RUN(updated);
+	RUN(paused);
+	RUN(bad_limits);
+	RUN(default_path);
+	RUN(cgroups_path);
+	RUN(other_parent);
+}
+
+int main(void)
+{
+	return with_box(tests);
+}

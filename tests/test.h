@@ -1,0 +1,123 @@
+/* A test program in TAP: TEST(name) { ... } defines a test, main lists them:
+ *	int main(void) { RUN(name); ... return test_end(); }
+ * A CHECK that fails prints where, and what it saw, and the test goes on. */
+#ifndef CONEX_TEST_H
+#define CONEX_TEST_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct { int count, failed, faults; const char *skip; } test_state;
+
+#define TEST(name) static void test_##name(void)
+#define RUN(name) test_run(#name, test_##name)
+#define SKIP(why) do { test_state.skip = (why); return; } while (0)
+
+#define CHECK(expr) test_check(!!(expr), __FILE__, __LINE__, #expr)
+#define CHECK_INT(got, want) \
+	test_check_int((long long)(got), (long long)(want), __FILE__, __LINE__, #got)
+#define CHECK_STR(got, want) test_check_str((got), (want), __FILE__, __LINE__, #got)
+
+/* Is our root a plain directory, not a mount? Then the kernel refuses what tests/check/chroot.list names. */
+static inline int test_chrooted(void)
+{
+	char line[8192], point[4096];
+	FILE *f = fopen("/proc/self/mountinfo", "r");
+	int found = 0;
+
+	while (f && !found && fgets(line, sizeof line, f))
+		found = sscanf(line, "%*d %*d %*s %*s %4095s", point) == 1 && !strcmp(point, "/");
+	if (f)
+		fclose(f);
+	return f && !found;
+}
+
+static inline int test_impossible(const char *name)
+{
+	const char *directory = getenv("CX_SRCDIR");
+	char path[4096], line[256], wanted[256];
+	int found = 0;
+	FILE *f;
+
+	if (!directory || !test_chrooted())
+		return 0;
+	snprintf(path, sizeof path, "%s/tests/check/chroot.list", directory);
+	snprintf(wanted, sizeof wanted, "%s %s\n", program_invocation_short_name, name);
+	f = fopen(path, "r");
+	while (f && !found && fgets(line, sizeof line, f))
+		found = !strcmp(line, wanted);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Every line is out at once: what follows may fork, or die. */
+static inline void test_run(const char *name, void (*run)(void))
+{
+	test_state.faults = 0;
+	test_state.skip = NULL;
+	test_state.count++;
+	if (test_impossible(name))
+		test_state.skip = "the root directory is no mount (chroot)";
+	else
+		run();
+	if (test_state.faults)
+		test_state.failed++;
+	printf("%s %d - %s", test_state.faults ? "not ok" : "ok", test_state.count, name);
+	if (test_state.skip && !test_state.faults)
+		printf(" # SKIP %s", test_state.skip);
+	printf("\n");
+	fflush(stdout);
+}
+
+static inline int test_end(void)
+{
+	printf("1..%d\n", test_state.count);
+	fflush(stdout);
+	return test_state.failed != 0;
+}
+
+static inline int test_fault(const char *file, int line)
+{
+	__atomic_add_fetch(&test_state.faults, 1, __ATOMIC_RELAXED);   /* threads may check, too */
+	printf("# %s:%d: ", file, line);
+	return 0;
+}
+
+static inline int test_check(int good, const char *file, int line, const char *text)
+{
+	if (good)
+		return 1;
+	test_fault(file, line);
+	printf("not so: %s\n", text);
+	fflush(stdout);
+	return 0;
+}
+
+static inline int test_check_int(long long got, long long want, const char *file, int line,
+	const char *text)
+{
+	if (got == want)
+		return 1;
+	test_fault(file, line);
+	printf("%s is %lld, not %lld\n", text, got, want);
+	fflush(stdout);
+	return 0;
+}
+
+static inline int test_check_str(const char *got, const char *want, const char *file, int line,
+	const char *text)
+{
+	if (got && want ? !strcmp(got, want) : got == want)
+		return 1;
+	test_fault(file, line);
+	printf("%s is \"%s\", not \"%s\"\n", text, got ? got : "(null)", want ? want : "(null)");
+	fflush(stdout);
+	return 0;
+}
+
+#endif
