@@ -70,13 +70,31 @@ static ssize_t say_start(int fd, int32_t *error)
 	return n;
 }
 
+/* Without the lock: startContainer's hooks come before the answer, and may take their time. */
+static ssize_t connect_and_start(conex_container *c, int *fd, int32_t *error)
+{
+	conex *cx = c->task.cx;
+	ssize_t n;
+
+	c->refs++;
+	cx->busy++;             /* conex_close waits for us */
+	pthread_mutex_unlock(&cx->lock);
+	*fd = cx_listener_connect(cx, c->id);
+	n = *fd < 0 ? 0 : say_start(*fd, error);
+	pthread_mutex_lock(&cx->lock);
+	if (--cx->busy == 0)
+		cx_context_notify(cx);
+	cx_task_let_go(&c->task);
+	return n;
+}
+
 int cx_foreign_start(conex_container *c, conex_error **err)
 {
 	conex *cx = c->task.cx;
-	cx_autoclose int fd = cx_listener_connect(cx, c->id);
-	int refused = fd == -ECONNREFUSED || fd == -ENOENT;
+	cx_autoclose int fd = -1;
 	int32_t error = 0;
-	ssize_t n = fd < 0 ? 0 : say_start(fd, &error);
+	ssize_t n = connect_and_start(c, &fd, &error);
+	int refused = fd == -ECONNREFUSED || fd == -ENOENT;
 
 	if (fd < 0 || n < 0)
 		return cx_fail(err, CONEX_STAGE_RUN, n < 0 || refused ? -ESRCH : fd, "connect",
@@ -89,7 +107,8 @@ int cx_foreign_start(conex_container *c, conex_error **err)
 		cx_hooks_begin(c, CX_HOOKS_POSTSTART);
 		cx_context_wait(cx, -1, no_hooks, c);
 	}
-	c->task.state = CONEX_RUNNING;
+	if (c->task.state == CONEX_HELD)        /* else it has ended already, and another thread has seen it */
+		c->task.state = CONEX_RUNNING;
 	cx_task_post(&c->task, CONEX_EVENT_STARTED);
 	return 0;
 }
