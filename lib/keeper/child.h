@@ -18,6 +18,7 @@ struct cx_child {
 	int fd[CX_FD_COUNT];            /* the launch's descriptors, -1 where not given */
 	int source[CX_CHILD_SOURCES];   /* detached trees (operation "source"), -1 where not open */
 	int root;                       /* the root file system's directory; -1: not yet, or "/" (after pivot) */
+	int real_root;                  /* of the mount namespace, the host's, until pivot; -1 */
 	int proc;                       /* a private, detached proc mount for writes to /proc/self/...; -1: none yet */
 	int null;                       /* /dev/null, opened and checked (character device 1:3) before pivot; -1: not yet */
 	unsigned tree;                  /* rootfs's own notes */

@@ -12,41 +12,41 @@
 
 enum { PROC_MAGIC = 0x9fa0, PROC_ROOT_INODE = 1 };
 
-/* In a chroot "/" is no mount, so that it takes no propagation and no pivot_root.
- * Entering the mount namespace that one is in already leads to its real root; a
- * descriptor of the old one is given back. */
-static int leave_chroot(struct cx_child *c, int *old)
+/* In a chroot "/" isn't the root of the mount namespace. What is mounted outside of it would stay as it is,
+ * and stay below the container's root: whoever enters the container later would begin there. Entering the
+ * mount namespace that one is in already leads to its real root, which pivot begins from. Always, since no
+ * cheaper question tells whether this is a chroot. */
+static int find_real_root(struct cx_child *c)
 {
-	int ns = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), r;
+	int ns = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), r = 0;
 
-	*old = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (ns < 0 || *old < 0)
-		r = cx_child_fail(c, CX_CALL_open, "/proc/self/ns/mnt");
-	else
-		r = setns(ns, CLONE_NEWNS) < 0 ? cx_child_fail(c, CX_CALL_setns, "chroot")
-					       : 0;
+	if (ns < 0)
+		return cx_child_fail(c, CX_CALL_open, "/proc/self/ns/mnt");
+	if (setns(ns, CLONE_NEWNS) < 0)
+		r = cx_child_fail(c, CX_CALL_setns, "/proc/self/ns/mnt");
+	else if ((c->real_root = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		r = cx_child_fail(c, CX_CALL_open, "/");
 	cx_rootfs_drop(&ns);
 	return r;
+}
+
+static int change_root(struct cx_child *c, int to)
+{
+	return fchdir(to) < 0 || chroot(".") < 0 ? cx_child_fail(c, CX_CALL_fchdir, "/") : 0;
 }
 
 /* The host's mounts lie in another namespace: what changes here is this copy's tie to
  * them. */
 int cx_child_propagation(struct cx_child *c, const struct cx_op *op)
 {
-	unsigned long flags = (unsigned long)op->arg[0];
-	int old = -1, r;
+	int here = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC), r;
 
-	if (mount(NULL, "/", NULL, flags, NULL) == 0)
-		return 0;
-	if (errno != EINVAL)
-		return cx_child_fail(c, CX_CALL_mount, "/");
-	r = leave_chroot(c, &old);
-	if (r == 0 && mount(NULL, "/", NULL, flags, NULL) < 0)
+	r = here < 0 ? cx_child_fail(c, CX_CALL_open, "/") : find_real_root(c);
+	if (r == 0 && mount(NULL, "/", NULL, (unsigned long)op->arg[0], NULL) < 0)
 		r = cx_child_fail(c, CX_CALL_mount, "/");
-	/* back, for the paths that follow mean the chroot's tree */
-	if (r == 0 && (fchdir(old) < 0 || chroot(".") < 0))
-		r = cx_child_fail(c, CX_CALL_fchdir, "/");
-	cx_rootfs_drop(&old);
+	if (r == 0)     /* the paths that follow mean the tree of whoever launches */
+		r = change_root(c, here);
+	cx_rootfs_drop(&here);
 	return r;
 }
 
@@ -121,15 +121,13 @@ static int pivot(struct cx_child *c)
 
 int cx_child_pivot(struct cx_child *c, const struct cx_op *op)
 {
-	int r = c->null < 0 ? open_null(c) : 0, old = -1;
+	int r = c->null < 0 ? open_null(c) : 0;
 
 	(void)op;
-	if (r == 0 && (r = pivot(c)) == -EINVAL && leave_chroot(c, &old) == 0) {
-		cx_rootfs_drop(&old);
+	if (r == 0)
+		r = change_root(c, c->real_root);
+	if (r == 0)
 		r = pivot(c);
-		if (r == 0) /* it worked after all */
-			c->status->error = 0;
-	}
 	if (r < 0)
 		return r;
 	if (umount2(".", MNT_DETACH) < 0)
@@ -137,6 +135,7 @@ int cx_child_pivot(struct cx_child *c, const struct cx_op *op)
 	if (chdir("/") < 0)
 		return cx_child_fail(c, CX_CALL_chdir, "/");
 	cx_rootfs_drop(&c->root);
+	cx_rootfs_drop(&c->real_root);
 	cx_rootfs_drop(&c->source[CX_SOURCE_DEV]);
 	umask(022);
 	return 0;

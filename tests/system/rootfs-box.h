@@ -29,7 +29,7 @@ __attribute__((weak)) int cx_child_fail(
 	return -c->status->error;
 }
 
-enum { USER_NAMESPACE = 1, CHROOT = 2, QUIET = 4 };
+enum { USER_NAMESPACE = 1, CHROOT = 2, QUIET = 4, MOUNTED = 8 /* the chroot's root is a mount */ };
 
 static char base[64];            /* all files of this test; holds "root", the image */
 static struct cx_status *status; /* of the last run */
@@ -174,7 +174,7 @@ static inline void contain(
 	struct cx_child c = { .plan = plan,
 		.launch = &launch,
 		.status = status,
-		.root = -1,
+		.root = -1, .real_root = -1,
 		.proc = -1,
 		.null = -1 };
 	const struct cx_op *op = (const struct cx_op *)(plan + 1);
@@ -212,6 +212,7 @@ static inline void enter(const struct cx_plan *plan, void (*inside)(struct cx_ch
 		_exit(97);
 	if ((how & CHROOT)
 		&& (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
+			|| ((how & MOUNTED) && mount(base, base, NULL, MS_BIND, NULL) < 0)
 			|| mount("proc", at("proc"), "proc", 0, NULL) < 0
 			|| chroot(base) < 0 || chdir("/") < 0))
 		_exit(96);

@@ -200,7 +200,20 @@ TEST(user_namespace)
 		0);
 }
 
-TEST(chroot)
+/* Whoever enters the mount namespace, as exec does, comes to the container's root as well: nothing of what
+ * was outside of the chroot is left in it. */
+static void inside_chroot(struct cx_child *c)
+{
+	int ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	struct stat before, after;
+
+	CHECK(stat("/", &before) == 0 && setns(ns, CLONE_NEWNS) == 0 && stat("/", &after) == 0);
+	CHECK(before.st_ino == after.st_ino && before.st_dev == after.st_dev);
+	close(ns);
+	inside_usual(c);
+}
+
+static void in_chroot(int how)
 {
 	char text[4096];
 
@@ -211,7 +224,17 @@ TEST(chroot)
 		"{\"root\":{\"path\":\"/"
 		"root\",\"readonly\":true},\"mounts\":[%s],\"linux\":{%s}}",
 		USUAL, MASKS);
-	CHECK_INT(run(text, inside_usual, CHROOT), 0);
+	CHECK_INT(run(text, inside_chroot, CHROOT | how), 0);
+}
+
+TEST(chroot)
+{
+	in_chroot(0);
+}
+
+TEST(chroot_into_a_mount)
+{
+	in_chroot(MOUNTED);
 }
 
 static void inside_host_root(struct cx_child *c)
@@ -238,6 +261,7 @@ static void tests(void)
 	RUN(overlay);
 	RUN(user_namespace);
 	RUN(chroot);
+	RUN(chroot_into_a_mount);
 	RUN(host_root);
 }
 

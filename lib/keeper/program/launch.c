@@ -35,7 +35,7 @@ static void __attribute__((noreturn)) child(struct keeper *k, struct process *p,
 	int socket, const int *fds, int target)
 {
 	struct cx_child c = { .plan = p->plan->bytes, .launch = l, .status = p->status,
-		.keeper = socket, .root = -1, .proc = -1, .null = -1, .alive = k->self, .accepted = -1,
+		.keeper = socket, .root = -1, .real_root = -1, .proc = -1, .null = -1, .alive = k->self, .accepted = -1,
 		.nofile = k->nofile };
 	int next = 0;
 
