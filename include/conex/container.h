@@ -55,7 +55,7 @@ struct conex_run_options {
 	int in, out, err;                   /* L E; CONEX_STDIO_… */
 	const void *input;                  /* L E; all of stdin, instead of .in */
 	size_t input_size;
-	int64_t timeout_ms;                 /* L E; then everything in it is killed; 0: never */
+	int64_t timeout_ms;                 /* L E; then all of it is killed (exec: its process group); 0: never */
 	void *data;                         /* L E; comes back in events */
 	const char *cwd, *user;             /* E; "name", "uid", "uid:gid" */
 	const char *hostname;               /* NULL: the id */

@@ -148,7 +148,7 @@ TEST(exec_time_out)
 
 	if (!c)
 		return;
-	CHECK_INT(box_exec(c, &o, "sleep 1000"), 137);
+	CHECK_INT(box_exec(c, &o, "sleep 1000 & sleep 1000 & wait"), 137);      /* its children, too: their pipe ends */
 	CHECK_INT(box.exit.cause, CONEX_EXIT_TIMEOUT);
 	CHECK_INT(conex_container_state(c), CONEX_RUNNING);
 	box_end(c);

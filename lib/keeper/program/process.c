@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -136,9 +135,13 @@ static void kill_cgroup(const char *path)
 	}
 }
 
+/* Its process group as well: all that there is to know an exec's children by. The pid can't be another's
+ * before it is reaped, and a first stage leads no group. */
 void process_kill_all(struct process *p)
 {
 	process_signal(p, SIGKILL);
+	if (p->pid > 0)
+		kill(-p->pid, SIGKILL);
 	if (p->kill_path)
 		kill_cgroup(p->kill_path);
 	p->killed = 1;

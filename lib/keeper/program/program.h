@@ -88,7 +88,6 @@ void deadlines_passed(struct keeper *k);
 struct cx_status *status_new(struct keeper *k);
 int watch(struct keeper *k, int fd, void *data);        /* data: tagged pointer */
 void unwatch(struct keeper *k, int *fd);                /* and closes it */
-void unwatch(struct keeper *k, int *fd);                 /* and closes it */
 int64_t now_ns(int clock);
 /* plans.c, in message.c */
 struct plan *plan_find(struct keeper *k, uint64_t id);
