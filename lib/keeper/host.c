@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+enum { GOODBYE_MS = 1000 };
+
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
@@ -305,12 +307,14 @@ int cx_keeper_pump(conex *cx)
 	return happened;
 }
 
+/* Waits for its end, for a moment: who closes, or exits, leaves nothing behind. */
 void cx_keeper_stop(conex *cx)
 {
 	struct cx_message bye = { .type = CX_MSG_BYE };
+	struct pollfd p = { .fd = cx->keeper->pidfd, .events = POLLIN };
 
-	if (cx->keeper->socket >= 0)
-		cx_keeper_send(cx, &bye, NULL, 0, NULL, 0, NULL);
+	if (cx->keeper->socket >= 0 && cx_keeper_send(cx, &bye, NULL, 0, NULL, 0, NULL) == 0)
+		poll(&p, 1, GOODBYE_MS);
 	forget(cx->keeper);
 }
 
