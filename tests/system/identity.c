@@ -1,6 +1,10 @@
 /* Who and what a container is: id, labels, list and get, host name, environment, directory, user. */
 #include "system/box.h"
 
+#include <signal.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
 TEST(environment)
 {
 	struct conex_run_options o = { .env = CONEX_STRINGS("PATH=/bin", "A=1", "EMPTY=", "WITH==signs=") };
@@ -131,25 +135,66 @@ TEST(users_table)
 	box_end(c);
 }
 
-/* The image's files are a stranger's: links out of it lead nowhere, a fifo blocks nobody. */
+static void refused_at_once(const struct conex_run_options *o, conex_container *c, const char *what)
+{
+	if (!CHECK(box_run(o, "true") < 0) || !SAID("user"))
+		printf("# passwd is %s\n", what);
+	if (!CHECK(box_exec(c, o, "true") < 0) || !SAID("user"))
+		printf("# at exec, passwd is %s\n", what);
+}
+
+/* Waits in open(2) for somebody who reads the fifo. */
+static pid_t start_writer(const char *fifo)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		_exit(open(fifo, O_WRONLY | O_CLOEXEC) < 0);
+	return pid;
+}
+
+/* Class I. The image's files are a stranger's: links out of it lead nowhere, nothing but a file is opened, be it
+ * for a moment (a device would be set off), and nobody reads for ever. */
 TEST(users_of_a_hostile_image)
 {
 	const char *passwd = say("%s/etc/passwd", box.root);
 	struct conex_run_options o = { .user = "root" };
+	conex_container *c = box_sleeper(NULL);
+	pid_t writer;
 
 	unlink(passwd);
 	CHECK_INT(symlink("/etc/shadow", passwd), 0);
-	CHECK(box_run(&o, "true") < 0);
+	refused_at_once(&o, c, "a link to the host's file of another name");
 	unlink(passwd);
-	CHECK_INT(symlink(say("%s/outside", box.dir), passwd), 0);
 	make_file(say("%s/outside", box.dir), "root:x:0:0::/:/bin/sh\n");
-	CHECK(box_run(&o, "true") < 0);
+	CHECK_INT(symlink(say("%s/outside", box.dir), passwd), 0);
+	refused_at_once(&o, c, "a link to a file of the host");
+	unlink(passwd);
+	CHECK_INT(symlink("../../../../../../../../etc/passwd", passwd), 0);
+	refused_at_once(&o, c, "a link to itself, seen from inside");
+	unlink(passwd);
+	CHECK_INT(mkdir(passwd, 0755), 0);
+	refused_at_once(&o, c, "a directory");
+	rmdir(passwd);
+	CHECK_INT(mknod(passwd, S_IFCHR | 0666, makedev(1, 5)), 0);
+	refused_at_once(&o, c, "/dev/zero");
+	unlink(passwd);
+	CHECK_INT(command("truncate -s 10G %s", passwd), 0);
+	refused_at_once(&o, c, "10 GiB of nothing");
 	unlink(passwd);
 	CHECK_INT(mkfifo(passwd, 0600), 0);
-	CHECK(box_run(&o, "true") < 0);
+	writer = start_writer(passwd);
+	refused_at_once(&o, c, "a fifo");
+	CHECK_INT(waitpid(writer, NULL, WNOHANG), 0);   /* nobody has opened it */
+	kill(writer, SIGKILL);
+	waitpid(writer, NULL, 0);
 	unlink(passwd);
 	write_users();
 	CHECK_INT(box_run(&o, "true"), 0);
+	CHECK_INT(box_exec(c, &o, "true"), 0);
+	box_end(c);
 }
 
 TEST(rights_go_with_the_user)
