@@ -358,14 +358,28 @@ static int open_ptmx(struct cx_child *c)
 	return fd < 0 ? cx_child_fail(c, CX_CALL_openat2, "dev/pts/ptmx") : fd;
 }
 
+/* What is there already is taken as a place, never opened: a fifo would block us, a device be set off. */
+static int console_place(int dir, const char *path, uint64_t resolve)
+{
+	int fd = -1;
+
+	for (int tries = 0; fd < 0 && tries < 2; tries++) {
+		fd = cx_sys_openat2(dir, path, O_PATH | O_CLOEXEC, 0, resolve);
+		if (fd < 0 && errno == ENOENT)
+			fd = cx_sys_openat2(dir, path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666, resolve);
+		if (fd < 0 && errno != EEXIST)
+			break;
+	}
+	return fd;
+}
+
 /* /dev/console is the pty's other end, bound by descriptor onto a file made here (never followed). */
 static int bind_console(struct cx_child *c, int peer)
 {
 	int dir = c->root >= 0 ? c->root : AT_FDCWD, target, tree;
 	const char *path = c->root >= 0 ? "dev/console" : "/dev/console";
 
-	target = cx_sys_openat2(dir, path, O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666,
-		RESOLVE_NO_SYMLINKS | (c->root >= 0 ? RESOLVE_IN_ROOT : 0));
+	target = console_place(dir, path, RESOLVE_NO_SYMLINKS | (c->root >= 0 ? RESOLVE_IN_ROOT : 0));
 	if (target < 0)
 		return cx_child_fail(c, CX_CALL_openat2, path);
 	tree = cx_sys_open_tree(peer, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
