@@ -1,4 +1,4 @@
-/* What a container may do, and what attackers have done to others' containers (the classes A, B, D to G of
+/* What a container may do, and what attackers have done to others' containers (the classes B and D to G of
  * known CVEs): rights, filters and limits as /proc/PID/status and refused system calls show them. */
 #include "system/box.h"
 
@@ -283,44 +283,6 @@ TEST(masks)
 
 /* ---- attacks ---- */
 
-/* A: nothing in the container's sight is ever an executable of ours that could be written. */
-TEST(own_executable)
-{
-	struct conex_run_options o = { .size = sizeof o };
-	char path[64], *before;
-	conex_container *c = box_sleeper(NULL);
-	conex_process *watcher = NULL;
-
-	if (!c)
-		return;
-	snprintf(path, sizeof path, "cksum < /proc/%d/exe > %s/keeper", atoi(status_of(conex_container_pid(c), "PPid")),
-		box.dir);
-	CHECK_INT(system(path), 0);
-	before = strdup(content("%s/keeper", box.dir));
-	o.out = CONEX_STDIO_PIPE;
-	GOOD(conex_exec(c, CONEX_STRINGS("sh", "-c", "echo on; while [ ! -e /tmp/stop ]; do for e in /proc/[0-9]*/exe; do"
-		" l=$(readlink $e) && case $l in /bin/busybox) ;; *) [ -e /tmp/own ] || echo saw $l;; esac;"
-		" (echo evil >>$e) 2>/dev/null && echo wrote $l; done; done"), &o, &watcher, &box.err));
-	for (int i = 0; watcher && i < 30; i++)
-		CHECK_INT(box_exec(c, NULL, "true"), 0);
-	/* executed from there the keeper is a program like another: in sight, but sealed */
-	CHECK_INT(box_exec(c, NULL, "touch /tmp/own"), 0);
-	for (int i = 0; i < 10; i++)
-		CHECK(box_exec_args(c, NULL, CONEX_STRINGS("/proc/self/exe")) != 0);
-	CHECK_INT(box_exec(c, NULL, "touch /tmp/stop"), 0);
-	if (watcher && GOOD(conex_process_output(watcher, -1, &box.io, &box.err)))
-		CHECK_STR(box.io.out, "on\n");
-	conex_process_free(watcher);
-	make_file(say("%s/tmp/evil", box.root), "#!/proc/self/exe\n");
-	chmod(say("%s/tmp/evil", box.root), 0755);
-	CHECK(box_run_args(NULL, CONEX_STRINGS("/tmp/evil")) != 0);
-	CHECK(box_run_args(NULL, CONEX_STRINGS("/proc/self/exe")) != 0);
-	CHECK_INT(system(path), 0);
-	CHECK_STR(content("%s/keeper", box.dir), before);
-	free(before);
-	box_end(c);
-}
-
 /* B: descriptors of a careless host lead nowhere. */
 TEST(leaked_descriptors)
 {
@@ -468,7 +430,6 @@ static void tests(void)
 	RUN(ids);
 	RUN(odd_users);
 	RUN(masks);
-	RUN(own_executable);
 	RUN(leaked_descriptors);
 	RUN(held_descriptors);
 	RUN(dev_is_a_link);
