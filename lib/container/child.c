@@ -54,8 +54,10 @@ static void __attribute__((noreturn)) execute(struct cx_child *c, const struct c
 	envp[env] = NULL;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (dup2(state, 0) >= 0)
+	if (dup2(state, 0) >= 0) {
+		cx_sys_close_range(3, ~0U, 0);  /* the program's own are not a hook's */
 		execve(cx_child_text(c, op->arg[0]), (char *const *)argv, (char *const *)envp);
+	}
 	_exit(127);
 }
 

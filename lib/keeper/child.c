@@ -324,9 +324,25 @@ static int hold(struct cx_child *c)
 		? wait_for_connection(c) : hear(c);
 }
 
+static void let_go(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* What a program inside could find in us and use: a proc without masks, the masks' own mounts. */
+static void let_go_of_trees(struct cx_child *c)
+{
+	let_go(&c->proc);
+	let_go(&c->null);
+	for (int i = 0; i < CX_CHILD_SOURCES; i++)
+		let_go(&c->source[i]);
+}
+
 /* An unprivileged user may reach the namespaces of a process of his (/proc/PID/ns, setns) if it is dumpable,
  * as the program will be; while it is held networks are connected and hooks run. What it then could be
- * robbed of is gone: the sealed file that it executes, its own socket. */
+ * robbed of is gone: the sealed file that it executes, its own socket, and all but sockets is closed. */
 int cx_child_start(struct cx_child *c, const struct cx_op *op)
 {
 	int traceable = op->arg[0] != 0, r;
@@ -337,6 +353,7 @@ int cx_child_start(struct cx_child *c, const struct cx_op *op)
 		if (c->alive > 0)
 			close(c->alive);
 		c->alive = 0;
+		let_go_of_trees(c);
 		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	}
 	r = hold(c);

@@ -160,7 +160,8 @@ TEST(exec)
 
 TEST(held)
 {
-	struct conex_run_options o = { .flags = CONEX_RUN_HOLD };
+	struct conex_run_options o = { .flags = CONEX_RUN_HOLD,
+		.oci = OCI({"linux": {"sysctl": {"net.ipv4.ip_forward": "1"}}}) };
 	conex_container *c = box_start(&o, CONEX_STRINGS("sh", "-c", "exit 3"));
 	int status = -1;
 
@@ -170,6 +171,9 @@ TEST(held)
 	CHECK(strcmp(ns_of(conex_container_pid(c), "net"), ns_of(0, "net")) != 0);
 	CHECK_INT(box_exec(c, NULL, "id -u"), 0);
 	CHECK_STR(box.out, "0");
+	/* it is dumpable for as long as it is held: nothing of ours may be found in it but sockets */
+	CHECK_INT(box_exec(c, NULL, "for f in /proc/1/fd/*; do readlink $f; done | grep -v '^socket:\\|^/dev/null$'"), 1);
+	CHECK_STR(box.out, "");
 	GOOD(conex_container_start(c, &box.err));
 	GOOD(conex_container_wait(c, -1, &status, &box.err));
 	CHECK_INT(status, 3);

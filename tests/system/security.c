@@ -1,4 +1,4 @@
-/* What a container may do, and what attackers have done to others' containers (the classes B and D to G of
+/* What a container may do, and what attackers have done to others' containers (the classes D to G of
  * known CVEs): rights, filters and limits as /proc/PID/status and refused system calls show them. */
 #include "system/box.h"
 
@@ -283,47 +283,6 @@ TEST(masks)
 
 /* ---- attacks ---- */
 
-/* B: descriptors of a careless host lead nowhere. */
-TEST(leaked_descriptors)
-{
-	conex_container *c;
-	int fds[100];
-
-	for (int i = 0; i < 100; i++)
-		fds[i] = open("/etc", O_RDONLY | O_DIRECTORY);  /* not close-on-exec, on purpose */
-	for (int n = 0; n <= fds[99] + 20; n++) {
-		struct conex_run_options o = { .cwd = say("/proc/self/fd/%d", n) };
-
-		if (!CHECK(box_run(&o, "ls") < 0))
-			printf("# a working directory by descriptor %d: %s\n", n, box.out);
-	}
-	c = box_sleeper(NULL);
-	if (c) {
-		CHECK_INT(box_entries(say("/proc/%d/fd", (int)conex_container_pid(c))), 3);
-		CHECK_INT(box_exec(c, NULL, "ls /proc/1/fd | tr '\\n' ' '; ls /proc/self/fd | wc -l"), 0);
-		CHECK_STR(box.out, "0 1 2 4");          /* ls's own is the fourth */
-		CHECK(box_exec(c, &(struct conex_run_options){ .size = sizeof(struct conex_run_options),
-			.cwd = "/proc/self/fd/7" }, "ls") < 0);
-	}
-	box_end(c);
-	for (int i = 0; i < 100; i++)
-		close(fds[i]);
-}
-
-/* A held container has descriptors of ours only until it executes: they are close-on-exec. */
-TEST(held_descriptors)
-{
-	struct conex_run_options o = { .flags = CONEX_RUN_HOLD };
-	conex_container *c = box_sleeper(&o);
-
-	if (c && CHECK_INT(conex_container_state(c), CONEX_HELD)) {
-		CHECK(box_entries(say("/proc/%d/fd", (int)conex_container_pid(c))) <= 8);
-		GOOD(conex_container_start(c, &box.err));
-		CHECK_INT(box_entries(say("/proc/%d/fd", (int)conex_container_pid(c))), 3);
-	}
-	box_end(c);
-}
-
 /* D: /dev of the image leads out. */
 TEST(dev_is_a_link)
 {
@@ -430,8 +389,6 @@ static void tests(void)
 	RUN(ids);
 	RUN(odd_users);
 	RUN(masks);
-	RUN(leaked_descriptors);
-	RUN(held_descriptors);
 	RUN(dev_is_a_link);
 	RUN(dev_null_swapped);
 	RUN(proc_redirected);
