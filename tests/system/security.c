@@ -67,6 +67,33 @@ TEST(user_without_rights)
 	box_end(c);
 }
 
+#define RAW "0000000000002000"
+
+/* The sets that are asked for, for one program: inheritable ones come with nothing, and a user has what is
+ * ambient or nothing at all. The container's own process keeps what it has. */
+TEST(rights_of_one_exec)
+{
+	struct conex_run_options o = { .size = sizeof o, .oci = OCI({"process": {"capabilities": {
+		"bounding": ["CAP_NET_RAW"], "permitted": ["CAP_NET_RAW"], "effective": ["CAP_NET_RAW"]}}}) };
+	const char *caps = "grep ^Cap /proc/self/status | cut -f2 | tr '\\n' ' '";
+	conex_container *c = box_sleeper(NULL);
+
+	if (!c)
+		return;
+	CHECK_INT(box_exec(c, &o, caps), 0);
+	CHECK_STR(box.out, NO_CAPS " " RAW " " RAW " " RAW " " NO_CAPS " ");
+	o.user = "1000";
+	CHECK_INT(box_exec(c, &o, caps), 0);
+	CHECK_STR(box.out, NO_CAPS " " NO_CAPS " " NO_CAPS " " RAW " " NO_CAPS " ");
+	o.oci = OCI({"process": {"capabilities": {"bounding": ["CAP_NET_RAW"], "permitted": ["CAP_NET_RAW"],
+		"effective": ["CAP_NET_RAW"], "inheritable": ["CAP_NET_RAW"], "ambient": ["CAP_NET_RAW"]}}});
+	CHECK_INT(box_exec(c, &o, caps), 0);
+	CHECK_STR(box.out, RAW " " RAW " " RAW " " RAW " " RAW " ");
+	caps_are(conex_container_pid(c), NO_CAPS, DEFAULT_CAPS, DEFAULT_CAPS, DEFAULT_CAPS, NO_CAPS);
+	exec_caps_are(c, NULL, NO_CAPS " " DEFAULT_CAPS " " DEFAULT_CAPS " " DEFAULT_CAPS " " NO_CAPS " ");
+	box_end(c);
+}
+
 #define ONE_CAP "[\"CAP_NET_BIND_SERVICE\"]"
 
 TEST(rights_by_spec)
@@ -324,6 +351,7 @@ static void tests(void)
 {
 	RUN(default_rights);
 	RUN(user_without_rights);
+	RUN(rights_of_one_exec);
 	RUN(rights_by_spec);
 	RUN(new_privileges);
 	RUN(default_filter);
