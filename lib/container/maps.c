@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-enum { HELPER_MS = 10000, NUMBERS = 12 };
+enum { HELPER_MS = 60000, NUMBERS = 12 };
 
 struct half {
 	struct cx_helper helper;        /* first: it is handed back */

@@ -10,7 +10,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-enum { GOODBYE_MS = 1000 };
+/* A machine may be slow; what has failed to start says so at once, by the end of its socket. */
+enum { HELLO_MS = 60000, GOODBYE_MS = 1000 };
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -136,7 +137,7 @@ static int hear_hello(int socket, struct cx_keeper *k)
 	int fd;
 
 	do {
-		if (poll(&p, 1, 10000) == 0)
+		if (poll(&p, 1, HELLO_MS) == 0)
 			return -ETIMEDOUT;
 		n = receive(socket, &m, sizeof m, &fd);
 	} while (n < 0 && (errno == EAGAIN || errno == EINTR));

@@ -302,13 +302,14 @@ static inline int box_make(void)
 /* main's result: runs the tests with a box around them. */
 static inline int with_box(void (*tests)(void))
 {
+	struct conex_options patient = { .size = sizeof patient, .close_ms = 120000 };
 	char *state;
 
 	if (geteuid() != 0 || access("/bin/busybox", X_OK) < 0) {
 		printf("1..0 # SKIP needs root and /bin/busybox\n");
 		return 0;
 	}
-	if (box_make() != 0 || !GOOD(conex_open(NULL, &box.cx, &box.err)))
+	if (box_make() != 0 || !GOOD(conex_open(&patient, &box.cx, &box.err)))
 		return 1;
 	state = strdup(box.cx->state->path);
 	tests();

@@ -54,7 +54,7 @@ TEST(out_of_memory)
 	CHECK(facts.oom_kills >= 1);
 	CHECK(facts.memory_peak > 12 * CONEX_MIB && facts.memory_peak <= 16 * CONEX_MIB);
 	CHECK(facts.cpu_ns > 0);
-	CHECK_INT(poll(&p, 1, 1000), 1);
+	CHECK_INT(poll(&p, 1, 60000), 1);
 	cx_cgroup_oom_drain(g);
 	CHECK(cx_cgroup_oom_kills(g, path) >= 1);
 	gone(path);
@@ -105,7 +105,7 @@ TEST(pids)
 		_exit(errno == EAGAIN ? made : 50);
 	}
 	CHECK_INT(WEXITSTATUS(status_of(pid)), 2);
-	CHECK_INT(TELL(cx_cgroup_kill_all(g, path, 2000, &err)), 1);
+	CHECK_INT(TELL(cx_cgroup_kill_all(g, path, 60000, &err)), 1);
 	gone(path);
 }
 
@@ -219,7 +219,7 @@ static void populate(const char *path, pid_t *pids, int count)
 
 static void wait_for(const char *path, int count)
 {
-	for (int tries = 0; tries < 2000; tries++) {
+	for (int tries = 0; tries < 60000; tries++) {
 		cx_autofree pid_t *pids = NULL;
 
 		if (cx_cgroup_count(g, path, &pids) == count)
@@ -238,7 +238,7 @@ TEST(kill)
 	populate(path, pids, 20);
 	wait_for(path, 20);
 	CHECK_INT(TELL(cx_cgroup_remove(g, path, &err)), 0);
-	CHECK_INT(TELL(cx_cgroup_kill_all(g, path, 2000, &err)), 1);
+	CHECK_INT(TELL(cx_cgroup_kill_all(g, path, 60000, &err)), 1);
 	for (int i = 0; i < 20; i++)
 		CHECK_INT(status_of(pids[i]), SIGKILL);
 	gone(path);
@@ -258,15 +258,16 @@ TEST(freeze)
 			++*n;
 	}
 	wait_for(path, 1);
-	CHECK_INT(TELL(cx_cgroup_freeze_path(g, path, 1, 1000, &err)), 1);
+	CHECK_INT(TELL(cx_cgroup_freeze_path(g, path, 1, 60000, &err)), 1);
 	seen = *n;
 	usleep(30000);
 	CHECK(*n == seen);
-	CHECK_INT(TELL(cx_cgroup_freeze_path(g, path, 0, 1000, &err)), 1);
-	usleep(30000);
+	CHECK_INT(TELL(cx_cgroup_freeze_path(g, path, 0, 60000, &err)), 1);
+	for (int tries = 0; tries < 60000 && *n == seen; tries++)
+		usleep(1000);
 	CHECK(*n > seen);
-	CHECK_INT(TELL(cx_cgroup_freeze_path(g, path, 1, 1000, &err)), 1);
-	CHECK_INT(TELL(cx_cgroup_kill_all(g, path, 1000, &err)), 1); /* frozen ones as well */
+	CHECK_INT(TELL(cx_cgroup_freeze_path(g, path, 1, 60000, &err)), 1);
+	CHECK_INT(TELL(cx_cgroup_kill_all(g, path, 60000, &err)), 1); /* frozen ones as well */
 	CHECK_INT(status_of(pid), SIGKILL);
 	munmap((void *)n, 4096);
 	gone(path);
@@ -290,7 +291,7 @@ TEST(racing_forks)
 				_exit(0);
 	}
 	usleep(50000);
-	CHECK_INT(TELL(cx_cgroup_kill_all(g, path, 5000, &err)), 1);
+	CHECK_INT(TELL(cx_cgroup_kill_all(g, path, 60000, &err)), 1);
 	CHECK_INT(status_of(pid), SIGKILL);
 	gone(path);
 }
@@ -419,11 +420,11 @@ TEST(public_functions)
 	if (l.memory)
 		CHECK_INT(TELL(conex_cgroup_watch(c, "oom", &dummy, &err)), 0);
 	CHECK_INT(conex_cgroup_watch(c, "memory 150ms/1s", NULL, NULL), -EOPNOTSUPP);
-	CHECK_INT(TELL(conex_cgroup_freeze(c, 1000, &err)), 1);
+	CHECK_INT(TELL(conex_cgroup_freeze(c, 60000, &err)), 1);
 	CHECK_INT(TELL(conex_cgroup_thaw(c, &err)), 0);
 	CHECK_INT(TELL(conex_cgroup_kill(c, &err)), 0);
 	CHECK_INT(status_of(pid), SIGKILL);
-	CHECK_INT(TELL(conex_cgroup_delete(c, 1000, &err)), 1);
+	CHECK_INT(TELL(conex_cgroup_delete(c, 60000, &err)), 1);
 	CHECK_STR(cx.journal, "");
 	CHECK_INT(conex_cgroup_stats(c, &s, NULL), -ENOENT);
 	conex_cgroup_free(c);

@@ -89,28 +89,46 @@ TEST(missing)
 	SAID("hooks.startContainer[0]");
 }
 
-/* One that sleeps is killed at its time-out; another launch doesn't wait for it. */
+/* One that takes as long as it likes: other launches don't wait for it. */
+TEST(slow)
+{
+	const char *go = say("%s/go", box.dir);
+	struct conex_run_options o = { .flags = CONEX_RUN_NOWAIT, .oci = say("{\"hooks\": {\"createRuntime\": [{\"path\": \"/bin/sh\","
+		"\"args\": [\"sh\", \"-c\", \"while [ ! -e %s ]; do sleep 0.05; done\"]}]}}", go) };
+	conex_container *slow = box_start(&o, CONEX_STRINGS("sh", "-c", "exit 8"));
+	int status = -1;
+
+	if (!CHECK(slow != NULL))
+		return;
+	for (int i = 0; i < 5; i++)
+		CHECK_INT(box_run(NULL, "exit 5"), 5);
+	CHECK_INT(conex_container_state(slow), CONEX_CREATING);
+	make_file(go, "");
+	CHECK_INT(conex_container_wait(slow, 60000, &status, &box.err), 1);
+	CHECK_INT(status, 8);
+	box_end(slow);
+}
+
+/* One that sleeps is killed at its time-out. */
 TEST(time_out)
 {
 	struct conex_run_options o = { .oci =
-		OCI({"hooks": {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1}]}}) };
+		OCI({"hooks": {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "1000"], "timeout": 1}]}}) };
 	struct conex_run_options other = { .flags = CONEX_RUN_NOWAIT };
 	conex_container *slow;
 
 	other.oci = o.oci;
 	slow = box_start(&other, CONEX_STRINGS("true"));
-	CHECK(slow != NULL);
-	CHECK_INT(box_run(NULL, "exit 5"), 5);
-	if (slow) {
+	if (CHECK(slow != NULL)) {
 		struct conex_exit x = { .size = sizeof x };
 
-		CHECK_INT(conex_container_wait(slow, 30000, NULL, NULL), 1);
+		CHECK_INT(conex_container_wait(slow, 60000, NULL, NULL), 1);
 		CHECK_INT(conex_container_exit(slow, &x, NULL), 0);
 		CHECK_INT(x.cause, CONEX_EXIT_NEVER_STARTED);
 		CHECK(strstr(conex_error_text(conex_container_error(slow)), "time-out") != NULL);
 	}
 	box_end(slow);
-	o.oci = OCI({"hooks": {"startContainer": [{"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1}]}});
+	o.oci = OCI({"hooks": {"startContainer": [{"path": "/bin/sleep", "args": ["sleep", "1000"], "timeout": 1}]}});
 	CHECK_INT(box_run(&o, "true"), -ETIMEDOUT);
 }
 
@@ -144,6 +162,7 @@ static void tests(void)
 	RUN(all_kinds);
 	RUN(failing);
 	RUN(missing);
+	RUN(slow);
 	RUN(time_out);
 	RUN(unread);
 	RUN(held);

@@ -24,7 +24,7 @@ static int await_event(conex_container *c, int type)
 {
 	struct conex_event ev = { .size = sizeof ev };
 
-	while (conex_next_event(box.cx, 30000, &ev, &box.err) > 0)
+	while (conex_next_event(box.cx, 60000, &ev, &box.err) > 0)
 		if (ev.container == c && ev.type == type)
 			return 1;
 	return 0;
@@ -234,7 +234,7 @@ TEST(paused)
 
 	if (!box_good(c ? 0 : -1, "start", __FILE__, __LINE__))
 		return;
-	CHECK_INT(conex_container_pause(c, 10000, &box.err), 1);
+	CHECK_INT(conex_container_pause(c, 60000, &box.err), 1);
 	CHECK_INT(conex_container_state(c), CONEX_PAUSED);
 	then = cpu_of(c);
 	usleep(50000);
@@ -248,7 +248,7 @@ TEST(paused)
 		usleep(10000);
 	CHECK(cpu_of(c) > then);
 	CHECK_INT(conex_container_resume(c, &box.err), -EINVAL);
-	CHECK_INT(conex_container_pause(c, 10000, &box.err), 1);
+	CHECK_INT(conex_container_pause(c, 60000, &box.err), 1);
 	box_end(c);             /* what is frozen can be deleted, too */
 }
 

@@ -22,7 +22,7 @@ static conex_container *run(conex *cx, uint64_t flags, const char *const *args)
 static void finish(conex_container *c)
 {
 	if (c)
-		CHECK_INT(conex_container_delete(c, 10000, &err), 1);
+		CHECK_INT(conex_container_delete(c, 60000, &err), 1);
 	conex_container_free(c);
 }
 
@@ -202,7 +202,7 @@ static void launch_with(conex *cx, int spare)
 	r = conex_run(cx, NULL, CONEX_STRINGS("true"), &o, &c, &err);
 	expect_full(r);
 	if (r == 0)
-		CHECK_INT(conex_container_wait(c, 10000, NULL, NULL), 1);
+		CHECK_INT(conex_container_wait(c, 60000, NULL, NULL), 1);
 	empty(fds, n);
 	finish(c);
 	SOON(access("/sys/fs/cgroup/pids/conex/full", F_OK) < 0 || conex_next_event(cx, 1, &(struct conex_event){
@@ -260,7 +260,7 @@ static void full_while_running(void)
 	c = run(cx, 0, CONEX_STRINGS("sleep", "1000"));
 	n = fill(fds, 256, 0);
 	FINE(conex_container_kill(c, 9, &err));
-	CHECK_INT(conex_container_wait(c, 10000, &status, &err), 1);
+	CHECK_INT(conex_container_wait(c, 60000, &status, &err), 1);
 	CHECK_INT(status, 137);
 	CHECK_INT(conex_container_pidfd(c), -1);
 	CHECK(conex_container_delete(c, 0, NULL) >= 0);         /* may need to wait until there is room */
@@ -403,7 +403,7 @@ static void forking_host(void)
 	CHECK_INT(kill(conex_container_pid(shared_c), 0), 0);
 	CHECK(access(shared_cx->state->path, F_OK) == 0);
 	FINE(conex_container_kill(shared_c, 9, &err));
-	CHECK_INT(conex_container_wait(shared_c, 10000, &status, &err), 1);
+	CHECK_INT(conex_container_wait(shared_c, 60000, &status, &err), 1);
 	CHECK_INT(status, 137);
 	finish(shared_c);
 	finish(run(shared_cx, 0, CONEX_STRINGS("true")));

@@ -311,7 +311,7 @@ static inline int marked(const char *mark)
 #define SOON(expr) \
 	({ \
 		int soon_ = 0; \
-		for (int i_ = 0; i_ < 2000 && !(soon_ = !!(expr)); i_++) \
+		for (int i_ = 0; i_ < 12000 && !(soon_ = !!(expr)); i_++) \
 			usleep(5000); \
 		test_check(soon_, __FILE__, __LINE__, "soon: " #expr); \
 	})

@@ -36,7 +36,7 @@ TEST(ping)
 	int tries;
 
 	NEEDS_REDIS();
-	for (tries = 0; tries < 300; tries++) {
+	for (tries = 0; tries < 1200; tries++) {
 		if (box_exec_args(redis, NULL, CONEX_STRINGS("redis-cli", "PING")) == 0 && !strcmp(box.out, "PONG"))
 			break;
 		usleep(50000);

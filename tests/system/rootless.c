@@ -182,7 +182,7 @@ TEST(held)
 
 TEST(ends)
 {
-	struct conex_run_options o = { .timeout_ms = 100 };
+	struct conex_run_options o = { .timeout_ms = 1000 };
 	struct conex_run_options impatient = { .grace_ms = 100 };
 	conex_container *c;
 	pid_t *pids = NULL;
@@ -281,7 +281,7 @@ TEST(limits)
 	c = box_sleeper(NULL);
 	if (!c)
 		return;
-	CHECK(conex_container_pause(c, 1000, &box.err) < 0);
+	CHECK(conex_container_pause(c, 60000, &box.err) < 0);
 	SAID("cgroup");
 	box_end(c);
 }

@@ -42,11 +42,21 @@ is() {
 # Waits for a state that nobody tells of.
 comes_to_be() {
 	local i
-	for ((i = 0; i < 500; i++)); do
+	for ((i = 0; i < 3000; i++)); do
 		[ "$(field "$1" status)" != "$2" ] || return 0
 		sleep 0.02
 	done
 	is "$1" "$2"
+}
+
+# The process has come to execute this program.
+executes() {
+	local i
+	for ((i = 0; i < 3000; i++)); do
+		[ "$(cat "/proc/$1/comm")" != "$2" ] || return 0
+		sleep 0.02
+	done
+	return 1
 }
 
 # Nothing of it is left, here or in the kernel.
@@ -74,7 +84,7 @@ life() {
 	runtime start $id || return
 	is $id running || return
 	[ "$(field $id pid)" = "$pid" ] || return       # the same process has executed the program
-	[ "$(cat "/proc/$pid/comm")" = sleep ] || { sleep 1; [ "$(cat "/proc/$pid/comm")" = sleep ]; } || return
+	executes "$pid" sleep || return
 	[ "$(cat "$box/out")" = started ] || return
 	has "$(becomes 1 runtime start $id 2>&1)" "$id" || return
 	runtime kill $id 9 || return

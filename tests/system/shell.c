@@ -19,7 +19,7 @@ static int expect(int fd, const char *text)
 	while (!strstr(said, text)) {
 		ssize_t n;
 
-		if (poll(&p, 1, 30000) != 1)
+		if (poll(&p, 1, 60000) != 1)
 			return 0;
 		n = read(fd, said + said_size, sizeof said - 1 - said_size);
 		if (n <= 0)
@@ -286,7 +286,7 @@ static void converse(int fd, pid_t pid)
 
 	CHECK(ask(fd, "stty size", "30 100"));
 	CHECK_INT(ioctl(fd, TIOCSWINSZ, &w), 0);
-	CHECK(ask(fd, "sleep 0.3; stty size", "40 120"));
+	CHECK(ask(fd, "until stty size | grep '40 1''20'; do sleep 0.05; done", "40 120"));
 	CHECK(ask(fd, "echo $((6 * 7))th''ings", "42things"));
 	say_to(fd, "exit 5\n");
 	expect(fd, "never said");                               /* to its end */

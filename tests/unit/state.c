@@ -359,7 +359,7 @@ TEST(first_thread_gone)
 		pthread_exit(NULL);
 	}
 	o = (struct cx_owner){ .pid = child, .start = cx_process_start(child) };
-	for (int i = 0; i < 200; i++) { /* until the first thread is a zombie */
+	for (int i = 0; i < 12000; i++) { /* until the first thread is a zombie */
 		char path[32], text[512];
 
 		snprintf(path, sizeof path, "/proc/%d/stat", (int)child);
