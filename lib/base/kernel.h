@@ -140,6 +140,12 @@ static inline int cx_sys_pidfd_send_signal(int pidfd, int sig)
 	return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
+/* attr: a union bpf_attr of <linux/bpf.h>, zeroed before it was filled */
+static inline int cx_sys_bpf(int command, void *attr, unsigned size)
+{
+	return (int)syscall(SYS_bpf, command, attr, size);
+}
+
 static inline int cx_sys_close_range(unsigned first, unsigned last, unsigned flags)
 {
 	return (int)syscall(SYS_close_range, first, last, flags);

@@ -35,6 +35,10 @@ extern const struct cx_cgroup_driver cx_cgroup_v1, cx_cgroup_v2;
 /* v2's controllers that we hand on, NULL-ended. Not more: one that is on in the root of v2 can't be
  * mounted by v1 any more, and a hybrid machine's host may want that. */
 extern const char *const cx_cgroup_v2_used[];
+/* Those that are handed on where a limit asks for them, and not before. */
+extern const char *const cx_cgroup_v2_asked[];
+/* Hands `controller` on down to `path`, whose files it brings. */
+void cx_cgroup_v2_hand_on(const struct cx_hierarchy *h, const char *path, const char *controller);
 int cx_cgroup_contains(const char *words, const char *name); /* in a list with blanks */
 
 struct cx_hierarchy {
@@ -56,6 +60,7 @@ struct cx_cgroups {
 	_Atomic uint32_t prepared;      /* bit n: the parent in hierarchy n was made ready once */
 	_Atomic uint32_t made;          /* bit n: and it was this context that made it */
 	_Atomic int oom_fd;             /* -1: nobody watches */
+	_Atomic int bpf;                /* device programs: 0 not asked yet, 1 possible, else why not (-errno) */
 };
 
 /* detect.c: texts -> hierarchies, nothing opened; every visible mount of each, in order. */
@@ -89,32 +94,55 @@ int cx_cgroup_walk(const struct cx_hierarchy *h, const char *path, cx_cgroup_vis
 /* All processes in it and below, in one hierarchy. Count, -errno. (free) */
 int cx_cgroup_pids(const struct cx_hierarchy *h, const char *path, pid_t **ret);
 
+struct bpf_insn;
+struct cx_device_program { struct bpf_insn *insns; uint32_t count; };
+
 /* limits.c: the writes of struct cx_cgroup_limits, made once, played at each launch */
 struct cx_cgroup_write {
 	uint16_t hierarchy;
-	uint16_t optional;              /* the file may be missing */
+	uint8_t optional;               /* the file may be missing */
+	uint8_t either;                 /* it or the next one's: one of both is enough */
+	uint8_t second;                 /* the text is the second word; the first stays as it is */
 	const char *file;               /* static, or `name` */
 	const char *before;             /* its name in older kernels: where `file` is missing; NULL */
 	char *text, *name;              /* owned; name: an owned file name ("unified") */
+	const char *used;               /* the file of what is used: if that is more, it isn't written; NULL */
 	const char *field;              /* in linux.resources, for people */
 };
 
 struct cx_cgroup_limits {
 	struct cx_cgroup_write *writes;
 	size_t count, capacity;
+	struct cx_device_program devices;       /* v2; none: .count 0 */
 };
 int cx_cgroup_limits_add(struct cx_cgroup_limits *l, const struct cx_cgroups *g,
 	const struct cx_hierarchy *h, const char *field, const char *file, const char *format, ...)
 	CX_PRINTF(6, 7);
-/* devices.c */
+/* devices.c: linux.resources.devices as rules, in order: the last that speaks of a device and of a way to use
+ * it decides. They are all there is: what no rule speaks of is denied. */
+enum { CX_DEVICE_MKNOD = 1, CX_DEVICE_READ = 2, CX_DEVICE_WRITE = 4, CX_DEVICE_ANY = 7 };
+struct cx_device_rule {
+	char type;                      /* a, b, c */
+	uint8_t access, allow;
+	int64_t major, minor;           /* -1: any */
+};
 int cx_cgroup_limits_devices(struct cx_cgroup_limits *l, const struct cx_cgroups *g,
 	const json_t *devices, conex_error **err);
+
+/* program.c: the rules as a BPF_PROG_TYPE_CGROUP_DEVICE program, for v2. No kernel is needed. */
+int cx_device_program_build(const struct cx_device_rule *rules, size_t count, struct cx_device_program *ret);
+
+/* bpf.c: that program and the kernel. 0, -errno */
+int cx_device_program_load(const struct cx_device_program *p);  /* an fd; what the verifier says */
+int cx_device_program_possible(const struct cx_cgroups *g);     /* asked once a context */
+/* To one cgroup, instead of the one that we attached before: there is always one of them at work. */
+int cx_device_program_attach(const struct cx_hierarchy *h, const char *path, const struct cx_device_program *p);
 
 /* lists.c */
 int cx_cgroup_limits_lists(struct cx_cgroup_limits *l, const struct cx_cgroups *g,
 	const json_t *resources, conex_error **err);
 
-/* The formula is the kernel's own (sched_weight_from_cgroup), so 100 is 1024 and nothing shifts. */
+/* weight.c: v1's 2..262,144 and v2's 1..10,000, each the other's inverse */
 uint64_t cx_cgroup_shares_of_weight(uint64_t weight);
 uint64_t cx_cgroup_weight_of_shares(uint64_t shares);
 

@@ -1,4 +1,4 @@
-/* linux.resources -> a list of writes, made once a plan (compile) and played at each launch (apply). */
+/* linux.resources -> a list of writes, made once a plan; apply.c plays it at each launch and at an update. */
 #include "cgroup/internal.h"
 #include "base/kernel.h"
 #include "spec/spec.h"
@@ -6,20 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-uint64_t cx_cgroup_shares_of_weight(uint64_t weight)
-{
-	uint64_t shares = (weight * 1024 + 50) / 100;
-
-	return shares < 2 ? 2 : shares;
-}
-
-uint64_t cx_cgroup_weight_of_shares(uint64_t shares)
-{
-	uint64_t weight = shares > 262144 ? 10000 : (shares * 100 + 512) / 1024;
-
-	return weight < 1 ? 1 : weight > 10000 ? 10000 : weight;
-}
 
 int cx_cgroup_limits_add(struct cx_cgroup_limits *l, const struct cx_cgroups *g,
 	const struct cx_hierarchy *h, const char *field, const char *file,
@@ -56,6 +42,7 @@ void cx_cgroup_limits_free(struct cx_cgroup_limits *l)
 		free(l->writes[i].text);
 		free(l->writes[i].name);
 	}
+	free(l->devices.insns);
 	free(l->writes);
 	free(l);
 }
@@ -172,25 +159,30 @@ static int add_swap(const struct work *w, const struct cx_hierarchy *h,
 	return r;
 }
 
-/* v2 has quota and period in one file; a period alone keeps the quota ("max" in a new cgroup). */
+/* v2 has quota and period in one file. Of each that isn't given the kernel keeps what it was: a quota may stand
+ * alone, before a period stands the old quota, which only apply.c knows. */
 static int add_quota(const struct work *w, const struct cx_hierarchy *h,
 	const struct knob *k, json_int_t n)
 {
-	const json_t *period = at(w, "cpu", "period");
-	long long us = period && json_integer_value(period) > 0
-		? json_integer_value(period) : 100000;
+	long long period = json_integer_value(at(w, "cpu", "period"));
+	char quota[32], rest[32] = "";
+	int r;
 
 	if (!h->driver->v2)
 		return k->kind == PERIOD && n == 0 ? 0
 			: add_number(w, h, k, k->kind == QUOTA && n <= 0 ? -1 : n);
-	if (k->kind == PERIOD) /* with a quota, that row writes both */
-		return at(w, "cpu", "quota") || n == 0 ? 0
-			: cx_cgroup_limits_add(w->l, w->g, h, k->key, k->v2, "max %lld",
-			us);
-	if (n <= 0)
-		return cx_cgroup_limits_add(w->l, w->g, h, k->key, k->v2, "max %lld", us);
-	return cx_cgroup_limits_add(w->l, w->g, h, k->key, k->v2, "%lld %lld",
-		(long long)n, us);
+	if (k->kind == PERIOD) { /* with a quota, that row writes both */
+		if (at(w, "cpu", "quota") || n == 0)
+			return 0;
+		r = cx_cgroup_limits_add(w->l, w->g, h, k->key, k->v2, "%lld", period);
+		if (r == 0)
+			w->l->writes[w->l->count - 1].second = 1;
+		return r;
+	}
+	snprintf(quota, sizeof quota, n > 0 ? "%lld" : "max", (long long)n);
+	if (period > 0)
+		snprintf(rest, sizeof rest, " %lld", period);
+	return cx_cgroup_limits_add(w->l, w->g, h, k->key, k->v2, "%s%s", quota, rest);
 }
 
 static int add_text(const struct work *w, const struct cx_hierarchy *h,
@@ -244,6 +236,15 @@ static int add_value(const struct work *w, const struct cx_hierarchy *h,
 	}
 }
 
+/* The runtime-spec's checkBeforeUpdate: v2 takes any limit and lets the OOM killer make it true. */
+static void add_check(const struct work *w, const struct cx_hierarchy *h, const struct knob *k,
+	const json_t *value)
+{
+	if (json_is_true(at(w, "memory", "checkBeforeUpdate")) && !strcmp(k->section, "memory")
+	    && !strcmp(k->key, "limit") && json_integer_value(value) > 0)
+		w->l->writes[w->l->count - 1].used = h->driver->v2 ? "memory.current" : "memory.usage_in_bytes";
+}
+
 static int check_type(const struct work *w, const struct knob *k, const json_t *value)
 {
 	const char *mend = NULL;
@@ -275,8 +276,33 @@ static int add_knob(const struct work *w, const struct knob *k)
 	if (!(h->driver->v2 ? k->v2 : k->v1))
 		return asks_nothing(k, value) ? 0 : refuse(w, -EOPNOTSUPP, k->section, k->key,
 			value, "cgroup v2 has no such thing: leave it out");
+	if (k->kind == SHARES && json_integer_value(at(w, "cpu", "idle")) == 1)
+		return 0; /* the kernel takes no weight for what is idle (EINVAL) */
 	r = add_value(w, h, k, value);
+	if (r == 0)
+		add_check(w, h, k, value);
 	return r == -ENOMEM ? cx_fail_memory(w->err) : r;
+}
+
+/* A file of v2, and none that moves or kills processes, which is no limit and ours to do. */
+static const char *unified_bad(const struct work *w, const char *key, const json_t *value)
+{
+	static const char *const ours[] = { "cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.type" };
+	const struct cx_hierarchy *h = cx_cgroups_v2(w->g);
+	char controller[32] = "";
+
+	for (size_t i = 0; i < CX_ARRAY_SIZE(ours); i++)
+		if (!strcmp(key, ours[i]))
+			return "this file is no limit: leave it out";
+	if (!json_is_string(value) || !*json_string_value(value) || strchr(key, '/') || strstr(key, "..")
+	    || !strchr(key, '.') || key[0] == '.')
+		return "write a file name of cgroup v2, without \"/\" and \"..\", and a text";
+	if (!h)
+		return "these are files of cgroup v2, and no v2 hierarchy may be used here: leave it out";
+	snprintf(controller, sizeof controller, "%.*s", (int)strcspn(key, "."), key);
+	if (strcmp(controller, "cgroup") && !cx_hierarchy_has(h, controller))
+		return "this controller is not in a v2 hierarchy that may be used here";
+	return NULL;
 }
 
 /* "unified": v2's files by name. The runtime-spec wants an error where there is no v2. */
@@ -285,24 +311,15 @@ static int add_unified(const struct work *w)
 	const struct cx_hierarchy *h = cx_cgroups_v2(w->g);
 	json_t *unified = json_object_get(w->resources, "unified"), *value;
 	struct cx_cgroup_write *last;
-	const char *key;
+	const char *key, *mend;
 
 	if (unified && !json_is_object(unified))
 		return refuse(w, -EINVAL, "unified", "", unified,
 			"write an object of file names and texts");
 	json_object_foreach(unified, key, value) {
-		char controller[32] = "";
-
-		snprintf(controller, sizeof controller, "%.*s", (int)strcspn(key, "."),
-			key);
-		if (!json_is_string(value) || strchr(key, '/') || !strchr(key, '.')
-		    || key[0] == '.')
-			return refuse(w, -EINVAL, "unified", key, value,
-				"write a file name of cgroup v2 and a text");
-		if (!h || (strcmp(controller, "cgroup")
-		    && !cx_hierarchy_has(h, controller)))
-			return refuse(w, -EOPNOTSUPP, "unified", key, value,
-				"this controller is not in a v2 hierarchy that may be used here");
+		if ((mend = unified_bad(w, key, value)))
+			return refuse(w, strstr(mend, "write ") || strstr(mend, "no limit") ? -EINVAL : -EOPNOTSUPP,
+				"unified", key, value, mend);
 		if (cx_cgroup_limits_add(w->l, w->g, h, "unified", NULL, "%s",
 				json_string_value(value)) < 0)
 			return cx_fail_memory(w->err);
@@ -314,24 +331,6 @@ static int add_unified(const struct work *w)
 	return 0;
 }
 
-/* Of the runtime-spec, but not done yet: refused, never ignored. */
-static int refuse_others(const struct work *w)
-{
-	static const char *const later[] = { "rdma" };
-
-	for (size_t i = 0; i < CX_ARRAY_SIZE(later); i++) {
-		const json_t *value = json_object_get(w->resources, later[i]);
-
-		if (value && (json_object_size(value) || json_array_size(value)))
-			return refuse(w, -EOPNOTSUPP, later[i], "", value,
-				"not supported yet: leave it out");
-	}
-	if (json_is_true(at(w, "memory", "checkBeforeUpdate")))
-		return refuse(w, -EOPNOTSUPP, "memory", "checkBeforeUpdate", NULL,
-			"not supported yet: leave it out");
-	return 0;
-}
-
 int cx_cgroup_limits_compile(const struct cx_cgroups *g, const json_t *resources,
 	struct cx_cgroup_limits **ret, conex_error **err)
 {
@@ -339,7 +338,6 @@ int cx_cgroup_limits_compile(const struct cx_cgroups *g, const json_t *resources
 	int r = w.l ? 0 : cx_fail_memory(err);
 
 	if (r == 0 && resources && !json_is_null(resources)) {
-		r = refuse_others(&w);
 		for (size_t i = 0; r == 0 && i < CX_ARRAY_SIZE(knobs); i++)
 			r = add_knob(&w, &knobs[i]);
 		if (r == 0)
@@ -356,74 +354,4 @@ int cx_cgroup_limits_compile(const struct cx_cgroups *g, const json_t *resources
 	}
 	*ret = w.l;
 	return 0;
-}
-
-/* The file of the last write stays open: a list of devices is a dozen lines for one file. */
-struct output {
-	const struct cx_cgroup_write *last;
-	int fd;
-};
-
-static int write_limit(const struct cx_cgroups *g, const char *path,
-	const struct cx_cgroup_write *w, struct output *o)
-{
-	size_t size = strlen(w->text);
-
-	if (!o->last || o->last->hierarchy != w->hierarchy
-	    || strcmp(o->last->file, w->file)) {
-		cx_closep(&o->fd);
-		o->last = NULL;
-		o->fd = cx_cgroup_open(&g->h[w->hierarchy], path, w->file, O_WRONLY);
-		if (o->fd == -ENOENT && w->before)
-			o->fd = cx_cgroup_open(&g->h[w->hierarchy], path, w->before, O_WRONLY);
-		if (o->fd < 0)
-			return o->fd == -ENOENT && w->optional ? 0 : o->fd;
-		o->last = w;
-	}
-	return write(o->fd, w->text, size) == (ssize_t)size ? 0 : -errno;
-}
-
-static int apply_failed(const struct cx_hierarchy *h, const char *path,
-	const struct cx_cgroup_write *w, int code, conex_error **err)
-{
-	const char *hint = NULL;
-
-	if (code == -ENOENT)
-		hint = h->driver->v2 ? "the controller could not be handed on: a cgroup above has processes of its own"
-			: "this kernel has no such limit";
-	else if (code == -EBUSY)
-		hint = "more is in use than the new limit allows, and could not be reclaimed";
-	else if (code == -EINVAL || code == -ERANGE)
-		hint = "out of range, or at odds with a limit of a cgroup above";
-	else if (code == -EACCES || code == -EPERM)
-		hint = "the caller, or a cgroup above, doesn't have this itself";
-	return cx_fail(err, CONEX_STAGE_LAUNCH, code, "write", hint,
-		"%s: \"%s\" into %s/%s/%s", w->field, w->text, h->mount, path, w->file);
-}
-
-/* Which of two limits that depend on each other goes first (memory and memsw, quota and burst) hangs on
- * what they were: one that is refused waits until the others are written, and has one more try. */
-int cx_cgroup_apply(const struct cx_cgroups *g, const char *path,
-	const struct cx_cgroup_limits *limits, conex_error **err)
-{
-	struct output o = { NULL, -1 };
-	uint64_t waiting = 0;
-	size_t i;
-	int r = 0;
-
-	for (i = 0; i < limits->count; i++) {
-		r = write_limit(g, path, &limits->writes[i], &o);
-		if (r == -EINVAL && i < 64)
-			waiting |= UINT64_C(1) << i;
-		else if (r < 0)
-			break;
-		r = 0;
-	}
-	for (size_t k = 0; r == 0 && k < limits->count && k < 64; k++)
-		if (waiting & UINT64_C(1) << k
-		    && (r = write_limit(g, path, &limits->writes[k], &o)) < 0)
-			i = k;
-	cx_closep(&o.fd);
-	return r < 0 ? apply_failed(&g->h[limits->writes[i].hierarchy], path,
-		&limits->writes[i], r, err) : 0;
 }

@@ -44,29 +44,34 @@ static long long number(const json_t *object, const char *key)
 /* ---- block I/O ---- */
 
 /* 10..1000 of v1 as 1..10,000 of v2, the ends onto the ends. */
-static long long weight_of(const struct cx_hierarchy *h, long long weight)
+static long long weight_of(long long weight)
 {
-	return h->driver->v2 ? 1 + (weight - 10) * 9999 / 990 : weight;
+	return 1 + (weight - 10) * 9999 / 990;
 }
 
-/* v1's file is bfq's since Linux 5.0, and was cfq's before. */
+/* Each scheduler has weights of its own: bfq's are v1's numbers on v2, too; io.weight is iocost's. Which of them a
+ * disk has at work changes, so both get theirs. v1's file is bfq's since Linux 5.0, and was cfq's before. */
 static int add_weight(const struct lists *w, const struct cx_hierarchy *h, long long major, long long minor,
 	long long weight)
 {
-	const char *now = h->driver->v2 ? "io.weight" : "blkio.bfq.weight", *before = "blkio.weight";
+	const char *field = major < 0 ? "blockIO.weight" : "blockIO.weightDevice";
 	char device[48] = "";
 	int r;
 
 	if (major >= 0)
 		snprintf(device, sizeof device, "%lld:%lld ", major, minor);
-	if (major >= 0 && !h->driver->v2) {
-		now = "blkio.bfq.weight_device";
-		before = "blkio.weight_device";
+	if (!h->driver->v2) {
+		r = ADD(w, h, field, major < 0 ? "blkio.bfq.weight" : "blkio.bfq.weight_device",
+			"%s%lld", device, weight);
+		if (r == 0)
+			w->l->writes[w->l->count - 1].before = major < 0 ? "blkio.weight" : "blkio.weight_device";
+		return r;
 	}
-	r = ADD(w, h, "blockIO.weight", now, "%s%lld", device, weight_of(h, weight));
-	if (r == 0 && !h->driver->v2)
-		w->l->writes[w->l->count - 1].before = before;
-	return r;
+	r = ADD(w, h, field, "io.bfq.weight", "%s%lld", device, weight);
+	if (r < 0)
+		return r;
+	w->l->writes[w->l->count - 1].either = 1;
+	return ADD(w, h, field, "io.weight", "%s%lld", device, weight_of(weight));
 }
 
 static int add_weights(const struct lists *w, const struct cx_hierarchy *h, const json_t *io)
@@ -220,6 +225,37 @@ static int add_network(const struct lists *w, const json_t *network)
 	return 0;
 }
 
+/* ---- RDMA ---- */
+
+/* What isn't given stays as it was. The device's name is in the kernel's list (rdma.current of the root). */
+static int add_rdma(const struct lists *w, json_t *rdma)
+{
+	const struct cx_hierarchy *h;
+	const char *name;
+	json_t *item;
+
+	if (!json_object_size(rdma))
+		return 0;
+	if (!(h = hierarchy(w, "rdma", "rdma", rdma)))
+		return -EOPNOTSUPP;
+	json_object_foreach(rdma, name, item) {
+		const json_t *handles = json_object_get(item, "hcaHandles"),
+			*objects = json_object_get(item, "hcaObjects");
+		char first[48] = "", second[48] = "";
+
+		if (!*name || strpbrk(name, " \t\n") || (!handles && !objects))
+			return refuse(w, -EINVAL, "rdma", rdma,
+				"name a device, and give it hcaHandles, hcaObjects or both");
+		if (handles)
+			snprintf(first, sizeof first, " hca_handle=%lld", number(item, "hcaHandles"));
+		if (objects)
+			snprintf(second, sizeof second, " hca_object=%lld", number(item, "hcaObjects"));
+		if (ADD(w, h, "rdma", "rdma.max", "%s%s%s", name, first, second) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int cx_cgroup_limits_lists(struct cx_cgroup_limits *l, const struct cx_cgroups *g, const json_t *resources,
 	conex_error **err)
 {
@@ -228,5 +264,7 @@ int cx_cgroup_limits_lists(struct cx_cgroup_limits *l, const struct cx_cgroups *
 
 	if (r == 0)
 		r = add_huge_pages(&w, json_object_get(resources, "hugepageLimits"));
+	if (r == 0)
+		r = add_rdma(&w, json_object_get(resources, "rdma"));
 	return r < 0 ? r : add_network(&w, json_object_get(resources, "network"));
 }

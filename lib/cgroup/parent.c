@@ -144,9 +144,10 @@ static int v2_controllers(struct cx_cgroups *g, struct cx_hierarchy *h)
 	n = cx_cgroup_read(h, base, g->inner ? "cgroup.subtree_control"
 		: "cgroup.controllers", text, sizeof text);
 	text[n > 0 ? n : 0] = '\0';
-	for (const char *const *used = cx_cgroup_v2_used; *used; used++)
-		if (cx_cgroup_contains(text, *used))
-			cx_str_addf(&list, "%s%s", list.size ? "," : "", *used);
+	for (int asked = 0; asked < 2; asked++)
+		for (const char *const *name = asked ? cx_cgroup_v2_asked : cx_cgroup_v2_used; *name; name++)
+			if (cx_cgroup_contains(text, *name))
+				cx_str_addf(&list, "%s%s", list.size ? "," : "", *name);
 	free(h->controllers);
 	h->controllers = cx_str_take(&list);
 	return h->controllers ? 0 : -ENOMEM;

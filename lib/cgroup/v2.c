@@ -6,6 +6,7 @@
 #include <string.h>
 
 const char *const cx_cgroup_v2_used[] = { "cpu", "cpuset", "io", "memory", "pids", NULL };
+const char *const cx_cgroup_v2_asked[] = { "hugetlb", "misc", "rdma", NULL };
 
 /* Is `name` one of the words of a list with blanks? */
 int cx_cgroup_contains(const char *words, const char *name)
@@ -36,6 +37,21 @@ static int v2_prepare_parent(const struct cx_hierarchy *h, const char *level, in
 			cx_cgroup_write(h, level, "cgroup.subtree_control", text);
 		}
 	return 0;
+}
+
+void cx_cgroup_v2_hand_on(const struct cx_hierarchy *h, const char *path, const char *controller)
+{
+	char level[PATH_MAX] = "", text[32];
+	const char *slash = path;
+
+	snprintf(text, sizeof text, "+%s", controller);
+	do { /* "", "a", "a/b" for "a/b/c": what can't be handed on shows when the limit is written */
+		cx_cgroup_write(h, level, "cgroup.subtree_control", text);
+		if (!(slash = strchr(slash, '/')) || (size_t)(slash - path) >= sizeof level)
+			break;
+		memcpy(level, path, (size_t)(slash - path));
+		level[slash++ - path] = '\0';
+	} while (1);
 }
 
 static int v2_prepare_leaf(const struct cx_hierarchy *h, const char *path)

@@ -19,8 +19,6 @@ static const struct row rows[] = {
 		YET("pass on seccomp notifications") },
 	{ "linux.seccomp.syscalls[].action", "SCMP_ACT_NOTIFY",
 		YET("pass on seccomp notifications") },
-	{ "linux.resources.rdma", NULL, YET("limit RDMA") },
-	{ "linux.resources.unified", NULL, YET("write raw cgroup files") },
 };
 
 static int value_empty(const json_t *value)

@@ -67,7 +67,7 @@ int cx_child_fail(struct cx_child *c, enum cx_call call, const char *detail)
 	return -saved;
 }
 
-static int told(int r, conex_error *err)
+static inline int told(int r, conex_error *err)
 {
 	if (r < 0)
 		printf("# %s\n", conex_error_text(err));
@@ -76,7 +76,7 @@ static int told(int r, conex_error *err)
 }
 #define TELL(call) ({ conex_error *err = NULL; int r_ = (call); told(r_, err); })
 
-static char *path_of(const char *id)
+static inline char *path_of(const char *id)
 {
 	char *path = NULL;
 
@@ -85,7 +85,7 @@ static char *path_of(const char *id)
 }
 
 /* A new cgroup with these limits; its path. */
-static char *make(const char *id, const struct conex_limits *limits)
+static inline char *make(const char *id, const struct conex_limits *limits)
 {
 	char *path = path_of(id);
 	struct cx_cgroup_limits *l = NULL;
@@ -99,7 +99,7 @@ static char *make(const char *id, const struct conex_limits *limits)
 	return path;
 }
 
-static void gone(char *path)
+static inline void gone(char *path)
 {
 	struct stat st;
 
@@ -110,7 +110,7 @@ static void gone(char *path)
 }
 
 /* In a child: into the cgroup, as containers go there, but for v2, which the keeper's clone does. */
-static void join_cgroup(const char *path)
+static inline void join_cgroup(const char *path)
 {
 	for (size_t i = 0; i < g->count; i++) {
 		int r = cx_cgroup_write(&g->h[i], path, g->h[i].driver->v2 ? "cgroup.procs" : "tasks", "0");
@@ -124,13 +124,13 @@ static void join_cgroup(const char *path)
 }
 
 /* As a container makes them, in itself: without handing controllers on, so that v2 lets processes in. */
-static void make_below(const char *path)
+static inline void make_below(const char *path)
 {
 	for (size_t i = 0; i < g->count; i++)
 		CHECK(mkdirat(g->h[i].fd, path, 0755) == 0);
 }
 
-static int status_of(pid_t pid)
+static inline int status_of(pid_t pid)
 {
 	int status = -1;
 
@@ -140,7 +140,7 @@ static int status_of(pid_t pid)
 }
 
 /* Takes the lines of v2's mounts (or of v1's) out of a mount table. */
-static void hide(const char *type)
+static inline void hide(const char *type)
 {
 	cx_autofree char *copy = strdup(mounts);
 	char *save = NULL, *to = mounts;
@@ -151,7 +151,7 @@ static void hide(const char *type)
 	*to = '\0';
 }
 
-static int detect_without(const char *type)
+static inline int detect_without(const char *type)
 {
 	CHECK(cx_file_load(AT_FDCWD, "/proc/self/mountinfo", 1 << 22, &mounts) > 0);
 	hide(type);

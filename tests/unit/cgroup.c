@@ -1,4 +1,5 @@
 /* lib/cgroup without a machine: mount tables and own cgroups as texts, limits as lists of writes, paths. */
+#include "base/ids.h"
 #include "cgroup/internal.h"
 #include "spec/spec.h"
 #include "../test.h"
@@ -135,8 +136,11 @@ static const char *writes(const struct cx_cgroups *g, const char *json, char *to
 	if (cx_cgroup_limits_compile(g, resources, &l, &err) < 0)
 		snprintf(to, size, "%d %s", conex_error_code(err), conex_error_object(err));
 	for (size_t i = 0; l && i < l->count; i++)
-		n += (size_t)snprintf(to + n, size - n, "%s%s=%s%s", i ? ", " : "", l->writes[i].file, l->writes[i].text,
-			l->writes[i].optional ? "?" : "");
+		n += (size_t)snprintf(to + n, size - n, "%s%s=%s%s%s%s%s%s", i ? ", " : "", l->writes[i].file, l->writes[i].text,
+			l->writes[i].optional ? "?" : "", l->writes[i].either ? "|" : "", l->writes[i].second ? ">" : "",
+			l->writes[i].used ? "<" : "", l->writes[i].used ? l->writes[i].used : "");
+	if (l && l->devices.count)
+		snprintf(to + n, size - n, "%sa device program", n ? ", " : "");
 	cx_cgroup_limits_free(l);
 	conex_error_free(err);
 	json_decref(resources);
@@ -158,18 +162,26 @@ static const struct { const char *json, *v1, *v2; } cases[] = {
 	{ "{\"memory\":{\"limit\":\"1G\"}}", "-22 linux.resources.memory.limit = \"1G\"", "-22 linux.resources.memory.limit = \"1G\"" },
 	{ "{\"cpu\":{\"shares\":1024}}", "cpu.shares=1024", "cpu.weight=100" },
 	{ "{\"cpu\":{\"quota\":50000,\"period\":200000}}", "cpu.cfs_period_us=200000, cpu.cfs_quota_us=50000", "cpu.max=50000 200000" },
-	{ "{\"cpu\":{\"quota\":-1}}", "cpu.cfs_quota_us=-1", "cpu.max=max 100000" },
-	{ "{\"cpu\":{\"quota\":50000,\"burst\":1000}}", "cpu.cfs_quota_us=50000, cpu.cfs_burst_us=1000", "cpu.max=50000 100000, cpu.max.burst=1000" },
+	{ "{\"cpu\":{\"quota\":-1}}", "cpu.cfs_quota_us=-1", "cpu.max=max" },
+	{ "{\"cpu\":{\"period\":50000}}", "cpu.cfs_period_us=50000", "cpu.max=50000>" },
+	{ "{\"cpu\":{\"quota\":50000,\"burst\":1000}}", "cpu.cfs_quota_us=50000, cpu.cfs_burst_us=1000", "cpu.max=50000, cpu.max.burst=1000" },
+	{ "{\"cpu\":{\"shares\":1024,\"idle\":1}}", "cpu.idle=1", "cpu.idle=1" },
+	{ "{\"cpu\":{\"shares\":1024,\"idle\":0}}", "cpu.shares=1024, cpu.idle=0", "cpu.weight=100, cpu.idle=0" },
+	{ "{\"memory\":{\"limit\":1000,\"checkBeforeUpdate\":true}}", "memory.limit_in_bytes=1000<memory.usage_in_bytes",
+	  "memory.max=1000<memory.current" },
+	{ "{\"memory\":{\"limit\":-1,\"checkBeforeUpdate\":true}}", "memory.limit_in_bytes=-1", "memory.max=max" },
+	{ "{\"memory\":{\"kernel\":1000,\"kernelTCP\":1000,\"disableOOMKiller\":false}}", "memory.oom_control=0", "" },
+	{ "{\"memory\":{\"disableOOMKiller\":true}}", "memory.oom_control=1", "-95 linux.resources.memory.disableOOMKiller = true" },
 	{ "{\"cpu\":{\"cpus\":\"0-1\",\"mems\":\"0\"}}", "cpuset.cpus=0-1, cpuset.mems=0", "cpuset.cpus=0-1, cpuset.mems=0" },
 	{ "{\"cpu\":{\"cpus\":\"all\"}}", "-22 linux.resources.cpu.cpus = \"all\"", "-22 linux.resources.cpu.cpus = \"all\"" },
 	{ "{\"pids\":{\"limit\":32}}", "pids.max=32", "pids.max=32" },
 	{ "{\"pids\":{\"limit\":-1}}", "pids.max=max", "pids.max=max" },
-	{ "{\"blockIO\":{\"weight\":10}}", NULL, "io.weight=1" },
+	{ "{\"blockIO\":{\"weight\":10}}", NULL, "io.bfq.weight=10|, io.weight=1" },
 	{ "{\"blockIO\":{\"weight\":0}}", "", "" },
 	{ "{\"blockIO\":{\"leafWeight\":10}}", NULL,
 	  "-95 linux.resources.blockIO.leafWeight = 10" },
 	{ "{\"blockIO\":{\"weightDevice\":[{\"major\":8,\"minor\":0,\"weight\":1000}]}}", NULL,
-	  "io.weight=8:0 10000" },
+	  "io.bfq.weight=8:0 1000|, io.weight=8:0 10000" },
 	{ "{\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":1024}],"
 	  "\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":16,\"rate\":0}]}}",
 	  NULL, "io.max=8:0 rbps=1024, io.max=8:16 wiops=max" },
@@ -178,17 +190,20 @@ static const struct { const char *json, *v1, *v2; } cases[] = {
 	{ "{\"network\":{\"classID\":1}}", NULL, "-95 linux.resources.network.classID = 1" },
 	{ "{\"unified\":{\"memory.high\":\"5M\"}}", "-95 linux.resources.unified.memory.high = \"5M\"", "memory.high=5M" },
 	{ "{\"unified\":{\"../x\":\"5M\"}}", "-22 linux.resources.unified.../x = \"5M\"", "-22 linux.resources.unified.../x = \"5M\"" },
-	{ "{\"devices\":[{\"allow\":false,\"access\":\"rwm\"}]}", "devices.deny=a, devices.allow=c *:* m, devices.allow=b *:* m, "
-	  "devices.allow=c 1:3 rwm, devices.allow=c 1:5 rwm, devices.allow=c 1:7 rwm, devices.allow=c 5:0 rwm, "
-	  "devices.allow=c 1:8 rwm, devices.allow=c 1:9 rwm, devices.allow=c 136:* rwm, devices.allow=c 5:2 rwm", "" },
-	{ "{\"devices\":[{\"allow\":true,\"type\":\"c\",\"major\":10}]}", NULL, "-95 linux.resources.devices" },
-	{ "{\"devices\":[{\"allow\":true,\"major\":10}]}", "-22 linux.resources.devices[0] = {\"allow\":true,\"major\":10}",
-	  "-95 linux.resources.devices" },
-};
+	{ "{\"unified\":{\"memory..high\":\"5M\"}}", "-22 linux.resources.unified.memory..high = \"5M\"",
+	  "-22 linux.resources.unified.memory..high = \"5M\"" },
+	{ "{\"unified\":{\"cgroup.procs\":\"1\"}}", "-22 linux.resources.unified.cgroup.procs = \"1\"",
+	  "-22 linux.resources.unified.cgroup.procs = \"1\"" },
+	{ "{\"unified\":{\"misc.max\":\"x 1\"}}", "-95 linux.resources.unified.misc.max = \"x 1\"",
+	  "-95 linux.resources.unified.misc.max = \"x 1\"" },
+	{ "{\"rdma\":{\"mlx5_1\":{\"hcaHandles\":3,\"hcaObjects\":10000},\"mlx4\":{\"hcaObjects\":1}}}",
+	  "-95 linux.resources.rdma = {\"mlx5_1\":{\"hcaHandles\":3,\"hcaObjects\":10000},\"mlx4\":{\"hcaObjects\":1}}",
+	  "rdma.max=mlx5_1 hca_handle=3 hca_object=10000, rdma.max=mlx4 hca_object=1" },
+	{ "{\"rdma\":{\"mlx5_1\":{}}}", NULL, "-22 linux.resources.rdma = {\"mlx5_1\":{}}" },};
 
 TEST(limits)
 {
-	struct cx_cgroups *v1 = parse(HYBRID_MOUNTS, HYBRID_SELF), *v2 = v2_machine("cpuset,cpu,io,memory,pids");
+	struct cx_cgroups *v1 = parse(HYBRID_MOUNTS, HYBRID_SELF), *v2 = v2_machine("cpuset,cpu,io,memory,pids,rdma");
 	char text[1024];
 
 	for (size_t i = 0; i < CX_ARRAY_SIZE(cases); i++) {
@@ -198,6 +213,51 @@ TEST(limits)
 	}
 	cx_cgroups_free(v1);
 	cx_cgroups_free(v2);
+}
+
+#define ALWAYS "devices.allow=c *:* m, devices.allow=b *:* m, " \
+	"devices.allow=c 1:3 rwm, devices.allow=c 1:5 rwm, devices.allow=c 1:7 rwm, devices.allow=c 5:0 rwm, " \
+	"devices.allow=c 1:8 rwm, devices.allow=c 1:9 rwm, devices.allow=c 136:* rwm, devices.allow=c 5:2 rwm"
+#define DENIED "{\"allow\":false,\"access\":\"rwm\"}"
+
+/* v1's lines; for v2 it is the same list as a program (tests/unit/cgroup-devices.c). */
+static const struct { const char *json, *v1; } devices[] = {
+	{ "{\"devices\":[]}", "" },
+	{ "{\"devices\":[" DENIED "]}", "devices.deny=a, " ALWAYS },
+	{ "{\"devices\":[{\"allow\":true,\"type\":\"c\",\"major\":10}]}", "devices.deny=a, devices.allow=c 10:* rwm, " ALWAYS },
+	{ "{\"devices\":[" DENIED ",{\"allow\":true,\"major\":10,\"access\":\"r\"}]}",
+	  "devices.deny=a, devices.allow=c 10:* r, devices.allow=b 10:* r, " ALWAYS },
+	{ "{\"devices\":[{\"allow\":true},{\"allow\":false,\"type\":\"u\",\"major\":1,\"minor\":11,\"access\":\"mw\"}]}",
+	  "devices.allow=a, devices.deny=c 1:11 wm, " ALWAYS },
+	{ "{\"devices\":[" DENIED ",{\"allow\":true,\"type\":\"c\",\"major\":1},{\"allow\":false,\"type\":\"c\",\"major\":1}]}",
+	  "devices.deny=a, devices.allow=c 1:* rwm, devices.deny=c 1:* rwm, " ALWAYS },
+	{ "{\"devices\":[{\"allow\":true,\"type\":\"c\",\"major\":1},{\"allow\":false,\"type\":\"c\",\"major\":1,\"minor\":1}]}",
+	  "-95 linux.resources.devices[1] = {\"allow\":false,\"type\":\"c\",\"major\":1,\"minor\":1}" },
+	{ "{\"devices\":[{\"allow\":true},{\"allow\":false,\"major\":1},{\"allow\":true,\"major\":1,\"minor\":1}]}",
+	  "-95 linux.resources.devices[2] = {\"allow\":true,\"major\":1,\"minor\":1}" },
+	{ "{\"devices\":[{\"allow\":true,\"type\":\"p\"}]}", "-22 linux.resources.devices[0] = {\"allow\":true,\"type\":\"p\"}" },
+	{ "{\"devices\":[{\"type\":\"c\"}]}", "-22 linux.resources.devices[0] = {\"type\":\"c\"}" },
+	{ "{\"devices\":[{\"allow\":true,\"minor\":-2}]}", "-22 linux.resources.devices[0] = {\"allow\":true,\"minor\":-2}" },
+};
+
+TEST(devices)
+{
+	struct cx_cgroups *v1 = parse(HYBRID_MOUNTS, HYBRID_SELF), *v2 = v2_machine("pids"), *none = parse("", "");
+	char text[1024];
+
+	for (size_t i = 0; i < CX_ARRAY_SIZE(devices); i++)
+		CHECK_STR(writes(v1, devices[i].json, text, sizeof text), devices[i].v1);
+	v2->bpf = 1; /* as if a kernel had been asked */
+	if (!cx_ids_rootless() && !cx_ids_nested()) {
+		CHECK_STR(writes(v2, "{\"devices\":[" DENIED "]}", text, sizeof text), "a device program");
+		v2->bpf = -EPERM;
+		CHECK_STR(writes(v2, "{\"devices\":[" DENIED "]}", text, sizeof text), "-95 linux.resources.devices");
+		CHECK_STR(writes(none, "{\"devices\":[{\"allow\":true}]}", text, sizeof text), "-95 linux.resources.devices");
+	}
+	CHECK_STR(writes(none, "{\"devices\":[" DENIED "]}", text, sizeof text), "");
+	cx_cgroups_free(v1);
+	cx_cgroups_free(v2);
+	cx_cgroups_free(none);
 }
 
 TEST(missing_controllers)
@@ -267,6 +327,9 @@ TEST(weight)
 	CHECK_INT(cx_cgroup_shares_of_weight(100), 1024);
 	CHECK_INT(cx_cgroup_weight_of_shares(1024), 100);
 	CHECK_INT(cx_cgroup_weight_of_shares(2), 1);
+	CHECK_INT(cx_cgroup_weight_of_shares(2000), 170);       /* as runc's and crun's */
+	CHECK_INT(cx_cgroup_weight_of_shares(262144), 10000);
+	CHECK_INT(cx_cgroup_weight_of_shares(262143), 10000);
 	CHECK_INT(cx_cgroup_weight_of_shares(UINT64_MAX), 10000);
 	for (uint64_t w = 1; w <= 10000; w++)
 		if (cx_cgroup_weight_of_shares(cx_cgroup_shares_of_weight(w)) != w)
@@ -310,6 +373,7 @@ int main(void)
 	RUN(one_mount_a_hierarchy);
 	RUN(garbage);
 	RUN(limits);
+	RUN(devices);
 	RUN(missing_controllers);
 	RUN(limits_struct);
 	RUN(weight);
