@@ -28,6 +28,23 @@ struct conex_stats {            /* same units on v1 and v2; UINT64_MAX: the mach
 	uint64_t pids, pids_limit, oom_kills;
 	uint64_t read_bytes, written_bytes;
 	uint64_t memory_stall_ns, cpu_stall_ns, io_stall_ns; /* PSI "some" totals */
+	uint64_t memory_full_stall_ns, cpu_full_stall_ns, io_full_stall_ns; /* PSI "full" */
+	uint64_t cpu_periods, cpu_throttled; /* a quota's periods; those in which it was used up */
+	uint64_t memory_anon;       /* of .memory: the programs' own */
+	uint64_t memory_file;       /* of .memory: pages of files, with tmpfs and shared memory */
+	uint64_t memory_shared;     /* of .memory_file: tmpfs and shared memory */
+	uint64_t memory_mapped;     /* of .memory_file: mapped by a program */
+	uint64_t memory_kernel;     /* of .memory: the kernel's, slab among it */
+	uint64_t memory_slab;       /* not on v1 */
+	uint64_t memory_sock;       /* network buffers */
+	uint64_t major_faults;      /* pages that had to be read from a disk or swap */
+	uint64_t memory_high_hits;  /* times that memory.high made it wait; not on v1 */
+	uint64_t memory_max_hits;   /* times that it ran into its limit */
+	uint64_t ooms;              /* times that memory could not be found; not on v1 */
+	uint64_t swap_limit;        /* of swap alone */
+	uint64_t pids_peak, pids_refused; /* the most at once; forks that the limit refused */
+	uint64_t read_ops, write_ops;
+	uint64_t huge_bytes;        /* in huge pages of all sizes, which .memory doesn't count */
 };
 
 /* Makes a group with limits (NULL: none). name: 1 to 64 of a-z A-Z 0-9 _ . -, first a letter or
@@ -75,11 +92,32 @@ int conex_cgroup_add(conex_cgroup *g, pid_t pid, conex_error **err);
 int conex_cgroup_set(conex_cgroup *g, const struct conex_limits *limits, conex_error **err);
 
 /* What the group has used and may use: bytes, counts, nanoseconds; UINT64_MAX where the machine
- * can't tell.
+ * can't tell. Later calls with the same handle read through descriptors that the first has
+ * opened (close-on-exec; a dozen or two, until conex_cgroup_free), by one read a file, as long as
+ * their numbers are below 512 and half of RLIMIT_NOFILE.
  * Owner: *ret is the caller's struct, with .size set.
  * Returns: 0; -ENOENT the group is gone; the usual.
  * Threads: any. Since: 0.1 */
 int conex_cgroup_stats(conex_cgroup *g, struct conex_stats *ret, conex_error **err);
+
+/* The same for many groups at once, which may be of several contexts. Allocates nothing after
+ * the first time. What is gone (or NULL) has UINT64_MAX in all fields.
+ * Owner: ret is the caller's array of count structs; ret[0].size says how large each is, the
+ * others' size is set.
+ * Returns: how many were read; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_sample(conex_cgroup *const *groups, size_t count, struct conex_stats *ret,
+	conex_error **err);
+
+/* What struct conex_stats has only sums of, as JSON: {"io": [{"major", "minor", "read_bytes",
+ * "written_bytes", "read_ops", "write_ops"}], "hugetlb": [{"pageSize", "usage", "limit",
+ * "failures"}], "memory": {the names of memory.stat}, "pressure": {"cpu", "io", "memory":
+ * {"some", "full": {"avg10", "avg60", "avg300" in percent, "total_ns"}}}}. What the machine
+ * can't tell is left out.
+ * Owner: *ret_json is the caller's: free(3).
+ * Returns: 0; -ENOENT the group is gone; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_cgroup_details(conex_cgroup *g, char **ret_json, conex_error **err);
 
 /* The processes in the group and below it, those that this pid namespace can see.
  * Owner: *ret is the caller's: free(3), also where the count is 0.

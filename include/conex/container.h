@@ -253,6 +253,21 @@ int conex_container_update(conex_container *c, const struct conex_limits *limits
  * Threads: any. Since: 0.1 */
 int conex_container_stats(conex_container *c, struct conex_stats *ret, conex_error **err);
 
+/* The same for many containers at once. What doesn't run (or is NULL) has UINT64_MAX in all
+ * fields.
+ * Owner: ret is the caller's array of count structs; ret[0].size says how large each is, the
+ * others' size is set.
+ * Returns: how many were read; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_container_sample(conex_container *const *containers, size_t count,
+	struct conex_stats *ret, conex_error **err);
+
+/* What struct conex_stats has only sums of, as JSON; see conex_cgroup_details.
+ * Owner: *ret_json is the caller's: free(3).
+ * Returns: 0; -ESRCH it doesn't run; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_container_details(conex_container *c, char **ret_json, conex_error **err);
+
 /* Waits until its first process has ended. Nothing is killed, no event consumed. ret_status:
  * NULL, or the status as $? in a shell has it: 0 to 255, 128 + signal, 255 never started or
  * unknown.

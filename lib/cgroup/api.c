@@ -4,6 +4,7 @@
 #include "cgroup/internal.h"
 #include "state/context-cgroup.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,11 +12,13 @@
 #define LIMITS_FIRST sizeof(struct conex_limits)        /* the first published sizes */
 #define STATS_FIRST sizeof(struct conex_stats)
 
-/* Immutable after it was made, so that threads need no lock. */
+/* Immutable after it was made, so that threads need no lock, but for the statistics' descriptors. */
 struct conex_cgroup {
 	conex *cx;
 	char *name, *path;
 	int fd;                         /* v2's directory, where all limits are v2's; else -1 */
+	pthread_mutex_t reading;        /* guards .kept */
+	int kept[CX_STAT_KEPT];
 };
 
 /* The context's hierarchies; -ECHILD in a forked copy of the host. */
@@ -48,6 +51,8 @@ void conex_cgroup_free(conex_cgroup *g)
 	if (!g)
 		return;
 	cx_closep(&g->fd);
+	cx_stat_kept_close(g->kept);
+	pthread_mutex_destroy(&g->reading);
 	cx_context_cgroup_unref(g->cx);
 	free(g->name);
 	free(g->path);
@@ -65,6 +70,8 @@ static int handle_new(conex *cx, const struct cx_cgroups *all, const char *name,
 		return cx_fail_memory(err);
 	cx_context_cgroup_ref(g->cx = cx);
 	g->fd = -1;
+	pthread_mutex_init(&g->reading, NULL);
+	memset(g->kept, 0xff, sizeof g->kept);
 	g->name = strdup(name);
 	r = g->name ? cx_cgroup_path(all, NULL, name, &g->path, err)
 		: cx_fail_memory(err);
@@ -216,17 +223,61 @@ int conex_cgroup_set(conex_cgroup *g, const struct conex_limits *limits,
 	return r;
 }
 
-int conex_cgroup_stats(conex_cgroup *g, struct conex_stats *ret, conex_error **err)
+static int read_stats(conex_cgroup *g, struct conex_stats *s, conex_error **err)
 {
 	const struct cx_cgroups *all;
-	struct conex_stats s;
 	int r = find(g->cx, &all, err);
 
 	if (r < 0)
 		return r;
-	if ((r = cx_cgroup_read_stats(all, g->path, &s, err)) < 0)
+	pthread_mutex_lock(&g->reading);
+	r = cx_cgroup_read_stats(all, g->path, g->kept, s, err);
+	if (r < 0)
+		cx_stat_kept_close(g->kept);
+	pthread_mutex_unlock(&g->reading);
+	return r;
+}
+
+int conex_cgroup_stats(conex_cgroup *g, struct conex_stats *ret, conex_error **err)
+{
+	struct conex_stats s;
+	int r = read_stats(g, &s, err);
+
+	return r < 0 ? r : cx_options_write("conex_stats", ret, sizeof s, STATS_FIRST, &s, err);
+}
+
+int conex_cgroup_sample(conex_cgroup *const *groups, size_t count, struct conex_stats *ret,
+	conex_error **err)
+{
+	size_t step = count ? ret->size : 0;
+	int read = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct conex_stats s, *to = (struct conex_stats *)(void *)((char *)ret + i * step);
+		int r = groups[i] ? read_stats(groups[i], &s, NULL) : -ENOENT;
+
+		if (r == -ECHILD || r == -ESHUTDOWN || r == -ENOMEM)
+			return read_stats(groups[i], &s, err);
+		if (r < 0)
+			memset(&s, 0xff, sizeof s);
+		to->size = step;
+		if (cx_options_write("conex_stats", to, sizeof s, STATS_FIRST, &s, err) < 0)
+			return -EINVAL;
+		read += r == 0;
+	}
+	return read;
+}
+
+int conex_cgroup_details(conex_cgroup *g, char **ret_json, conex_error **err)
+{
+	const struct cx_cgroups *all;
+	int r = find(g->cx, &all, err);
+
+	if (r < 0)
 		return r;
-	return cx_options_write("conex_stats", ret, sizeof s, STATS_FIRST, &s, err);
+	if (!exists(all, g->path))
+		return cx_fail(err, CONEX_STAGE_RUN, -ENOENT, NULL, "it is gone", "cgroup %s", g->path);
+	return cx_cgroup_details(all, g->path, ret_json, err);
 }
 
 int conex_cgroup_pids(conex_cgroup *g, pid_t **ret, conex_error **err)

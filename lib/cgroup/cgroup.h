@@ -55,7 +55,11 @@ int cx_cgroup_remove(const struct cx_cgroups *g, const char *path, conex_error *
 /* The exit autopsy, read before the cgroup goes: as few file reads as there are facts. */
 struct cx_cgroup_facts { uint64_t memory_peak, cpu_ns; uint32_t oom_kills; }; /* 0 where the machine can't tell */
 void cx_cgroup_autopsy(const struct cx_cgroups *g, const char *path, struct cx_cgroup_facts *ret);
-int cx_cgroup_read_stats(const struct cx_cgroups *g, const char *path, struct conex_stats *ret, conex_error **err);
+/* kept: descriptors that stay open from one reading of the same cgroup to the next, at first all -1; NULL: none. */
+enum { CX_STAT_KEPT = 64 };
+int cx_cgroup_read_stats(const struct cx_cgroups *g, const char *path, int *kept, struct conex_stats *ret, conex_error **err);
+void cx_stat_kept_close(int kept[CX_STAT_KEPT]);
+int cx_cgroup_details(const struct cx_cgroups *g, const char *path, char **ret, conex_error **err); /* JSON (free) */
 int cx_cgroup_freeze_path(const struct cx_cgroups *g, const char *path, int freeze, int timeout_ms, conex_error **err); /* 1 done, 0 not yet */
 
 int cx_cgroup_is_frozen(const struct cx_cgroups *g, const char *path);  /* or on its way there */

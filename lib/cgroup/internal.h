@@ -14,6 +14,22 @@ enum { CX_CGROUP_HIERARCHIES = 32 };    /* the kernel has 14 controllers; the re
 
 struct cx_hierarchy;
 
+/* stat-files.c: a file of statistics, by lines, and the field (or fields by key) that it tells. */
+struct cx_stat_key { const char *key; uint16_t field, unit; };
+struct cx_stat_file {
+	const char *controller;         /* NULL: there without any */
+	const char *name;               /* with "%s" for each size of huge pages */
+	void (*line)(const struct cx_stat_file *f, const char *line, struct conex_stats *s);
+	uint16_t field;
+	const struct cx_stat_key *keys;
+};
+extern const struct cx_stat_file cx_stat_v1[], cx_stat_v2[];   /* the last has no name */
+/* Of one line of io.stat and blkio.throttle.*: 1, 0 it isn't such a one. */
+struct cx_stat_io { uint64_t major, minor, read_bytes, written_bytes, read_ops, write_ops; };
+struct cx_stat_v1_io { uint64_t major, minor, value; int write; };
+int cx_stat_v2_io(const char *line, struct cx_stat_io *ret);
+int cx_stat_v1_io(const char *line, struct cx_stat_v1_io *ret);
+
 /* What differs between v1 and v2. A hybrid machine has hierarchies of both drivers at once, so every
  * question is put to each hierarchy, and each answers what it knows. */
 struct cx_cgroup_driver {
@@ -23,8 +39,7 @@ struct cx_cgroup_driver {
 	int (*prepare_parent)(const struct cx_hierarchy *h, const char *level, int ours);
 	/* The same for a new cgroup whose parent is not ours. */
 	int (*prepare_leaf)(const struct cx_hierarchy *h, const char *path);
-	/* Fills the fields it can tell and that nobody has told yet (UINT64_MAX). */
-	void (*stats)(const struct cx_hierarchy *h, const char *path, struct conex_stats *s);
+	const struct cx_stat_file *files;       /* what struct conex_stats is read from */
 	void (*facts)(const struct cx_hierarchy *h, const char *path, struct cx_cgroup_facts *f);
 	/* -1: this hierarchy can't tell */
 	int64_t (*oom_kills)(const struct cx_hierarchy *h, const char *path);
@@ -57,6 +72,8 @@ struct cx_cgroups {
 	char *parent;                   /* "conex", relative to each mount */
 	int named;                      /* the user named it, it is the user's */
 	int inner;                      /* v2: processes live where we would have to hand controllers on */
+	char huge[8][16];               /* sizes of huge pages as files have them: "2MB" */
+	size_t huge_count;
 	_Atomic uint32_t prepared;      /* bit n: the parent in hierarchy n was made ready once */
 	_Atomic uint32_t made;          /* bit n: and it was this context that made it */
 	_Atomic int oom_fd;             /* -1: nobody watches */
@@ -87,6 +104,11 @@ uint64_t cx_cgroup_number(const struct cx_hierarchy *h, const char *path, const 
 /* The number behind `key` at the start of a line ("oom_kill 3"); UINT64_MAX: not there. */
 uint64_t cx_cgroup_field(const char *text, const char *key);
 int cx_cgroup_sleep(int64_t *ns, int64_t end_ns);
+
+/* lines.c: a file, line by line, without its ends. 0, -errno */
+typedef void (*cx_cgroup_line)(const char *line, void *data);
+int cx_cgroup_lines(const struct cx_hierarchy *h, const char *path, const char *file, cx_cgroup_line fn, void *data);
+int cx_cgroup_lines_fd(int fd, cx_cgroup_line fn, void *data);
 
 /* tree.c: sub-cgroups. Calls fn for the directory and all below, parents first; stops at not 0. */
 typedef int (*cx_cgroup_visit)(int dir, void *data);

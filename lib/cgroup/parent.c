@@ -2,6 +2,7 @@
 #include "cgroup/internal.h"
 #include "base/kernel.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -153,6 +154,22 @@ static int v2_controllers(struct cx_cgroups *g, struct cx_hierarchy *h)
 	return h->controllers ? 0 : -ENOMEM;
 }
 
+/* The kernel's names for sizes of pages in hugetlb's files: "hugepages-2048kB" there is "2MB". */
+static void find_huge_pages(struct cx_cgroups *g)
+{
+	DIR *dir = cx_cgroups_with(g, "hugetlb") ? opendir("/sys/kernel/mm/hugepages") : NULL;
+	struct dirent *e;
+	unsigned long kb;
+
+	while (dir && g->huge_count < CX_ARRAY_SIZE(g->huge) && (e = readdir(dir)))
+		if (sscanf(e->d_name, "hugepages-%lukB", &kb) == 1)
+			snprintf(g->huge[g->huge_count++], sizeof g->huge[0], "%lu%cB",
+				kb >= 1 << 20 ? kb >> 20 : kb >= 1 << 10 ? kb >> 10 : kb,
+				kb >= 1 << 20 ? 'G' : kb >= 1 << 10 ? 'M' : 'K');
+	if (dir)
+		closedir(dir);
+}
+
 static int settle_parent(struct cx_cgroups *g, const char *parent, conex_error **err)
 {
 	char path[PATH_MAX];
@@ -191,5 +208,6 @@ int cx_cgroups_settle(struct cx_cgroups *g, const char *parent, conex_error **er
 	for (size_t i = 0; i < g->count; i++)
 		if (g->h[i].driver->v2 && v2_controllers(g, &g->h[i]) < 0)
 			return cx_fail_memory(err);
+	find_huge_pages(g);
 	return 0;
 }

@@ -41,69 +41,6 @@ static int v1_prepare_parent(const struct cx_hierarchy *h, const char *level, in
 	return r;
 }
 
-static void v1_memory_stats(const struct cx_hierarchy *h, const char *path,
-	struct conex_stats *s)
-{
-	uint64_t both = cx_cgroup_number(h, path, "memory.memsw.usage_in_bytes");
-
-	s->memory = cx_cgroup_number(h, path, "memory.usage_in_bytes");
-	s->memory_peak = cx_cgroup_number(h, path, "memory.max_usage_in_bytes");
-	s->memory_limit = cx_cgroup_number(h, path, "memory.limit_in_bytes");
-	if (both != UINT64_MAX && s->memory != UINT64_MAX) /* read one after the other: may seem negative */
-		s->swap = both > s->memory ? both - s->memory : 0;
-	s->oom_kills = (uint64_t)h->driver->oom_kills(h, path);
-}
-
-/* "8:0 Read 4096" for each device */
-static void v1_io_stats(const struct cx_hierarchy *h, const char *path,
-	struct conex_stats *s)
-{
-	cx_autofree char *text = NULL;
-	char name[PATH_MAX];
-	uint64_t in = 0, out = 0;
-
-	if (cx_cgroup_file(name, sizeof name, path,
-			"blkio.throttle.io_service_bytes_recursive") < 0
-	    || cx_file_load(h->fd, name, 1 << 20, &text) < 0)
-		return;
-	for (const char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : p) {
-		char what[16];
-		unsigned long long bytes;
-
-		if (sscanf(p, "%*u:%*u %15s %llu", what, &bytes) != 2)
-			continue;
-		if (!strcmp(what, "Read"))
-			in += bytes;
-		else if (!strcmp(what, "Write"))
-			out += bytes;
-	}
-	s->read_bytes = in;
-	s->written_bytes = out;
-}
-
-static void v1_stats(const struct cx_hierarchy *h, const char *path,
-	struct conex_stats *s)
-{
-	char text[512];
-
-	if (cx_hierarchy_has(h, "memory"))
-		v1_memory_stats(h, path, s);
-	if (cx_hierarchy_has(h, "cpuacct")) {
-		s->cpu_ns = cx_cgroup_number(h, path, "cpuacct.usage");
-		s->cpu_user_ns = cx_cgroup_number(h, path, "cpuacct.usage_user");
-		s->cpu_system_ns = cx_cgroup_number(h, path, "cpuacct.usage_sys");
-	}
-	if (cx_hierarchy_has(h, "cpu")
-	    && cx_cgroup_read(h, path, "cpu.stat", text, sizeof text) > 0)
-		s->throttled_ns = cx_cgroup_field(text, "throttled_time");
-	if (cx_hierarchy_has(h, "pids")) {
-		s->pids = cx_cgroup_number(h, path, "pids.current");
-		s->pids_limit = cx_cgroup_number(h, path, "pids.max");
-	}
-	if (cx_hierarchy_has(h, "blkio"))
-		v1_io_stats(h, path, s);
-}
-
 static int add_kills(int dir, void *data)
 {
 	char text[256];
@@ -161,7 +98,7 @@ const struct cx_cgroup_driver cx_cgroup_v1 = {
 	.name = "v1",
 	.prepare_parent = v1_prepare_parent,
 	.prepare_leaf = v1_prepare_leaf,
-	.stats = v1_stats,
+	.files = cx_stat_v1,
 	.facts = v1_facts,
 	.oom_kills = v1_oom_kills,
 	.freeze = v1_freeze,

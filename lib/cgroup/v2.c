@@ -70,86 +70,12 @@ static uint64_t field_of(const struct cx_hierarchy *h, const char *path, const c
 		? cx_cgroup_field(text, key) : UINT64_MAX;
 }
 
-static void tell(uint64_t *field, uint64_t value, uint64_t unit)
-{
-	if (*field == UINT64_MAX && value != UINT64_MAX)
-		*field = value * unit;
-}
-
 static int64_t v2_oom_kills(const struct cx_hierarchy *h, const char *path)
 {
 	uint64_t kills = cx_hierarchy_has(h, "memory")
 		? field_of(h, path, "memory.events", "oom_kill") : UINT64_MAX;
 
 	return kills == UINT64_MAX ? -1 : (int64_t)kills;
-}
-
-static void v2_cpu_stats(const struct cx_hierarchy *h, const char *path,
-	struct conex_stats *s)
-{
-	char text[1024];
-
-	if (cx_cgroup_read(h, path, "cpu.stat", text, sizeof text) <= 0)
-		return;
-	tell(&s->cpu_ns, cx_cgroup_field(text, "usage_usec"), 1000);
-	tell(&s->cpu_user_ns, cx_cgroup_field(text, "user_usec"), 1000);
-	tell(&s->cpu_system_ns, cx_cgroup_field(text, "system_usec"), 1000);
-	tell(&s->throttled_ns, cx_cgroup_field(text, "throttled_usec"), 1000);
-}
-
-/* "8:0 rbytes=4096 wbytes=0 ..." for each device */
-static void v2_io_stats(const struct cx_hierarchy *h, const char *path,
-	struct conex_stats *s)
-{
-	cx_autofree char *text = NULL;
-	char name[PATH_MAX];
-	uint64_t in = 0, out = 0;
-
-	if (cx_cgroup_file(name, sizeof name, path, "io.stat") < 0
-	    || cx_file_load(h->fd, name, 1 << 20, &text) < 0)
-		return;
-	for (const char *p = text; (p = strstr(p, "bytes=")); p += 6) {
-		if (p > text && p[-1] == 'r')
-			in += strtoull(p + 6, NULL, 10);
-		else if (p > text && p[-1] == 'w')
-			out += strtoull(p + 6, NULL, 10);
-	}
-	tell(&s->read_bytes, in, 1);
-	tell(&s->written_bytes, out, 1);
-}
-
-/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=12345" in us; there on hybrid machines as well */
-static uint64_t stall_us(const struct cx_hierarchy *h, const char *path, const char *file)
-{
-	char text[256], *total;
-
-	if (cx_cgroup_read(h, path, file, text, sizeof text) <= 0
-	    || strncmp(text, "some ", 5)
-	    || !(total = strstr(text, "total=")))
-		return UINT64_MAX;
-	return strtoull(total + 6, NULL, 10);
-}
-
-static void v2_stats(const struct cx_hierarchy *h, const char *path,
-	struct conex_stats *s)
-{
-	if (cx_hierarchy_has(h, "memory")) {
-		tell(&s->memory, cx_cgroup_number(h, path, "memory.current"), 1);
-		tell(&s->memory_peak, cx_cgroup_number(h, path, "memory.peak"), 1); /* since 5.19 */
-		tell(&s->memory_limit, cx_cgroup_number(h, path, "memory.max"), 1);
-		tell(&s->swap, cx_cgroup_number(h, path, "memory.swap.current"), 1);
-		tell(&s->oom_kills, (uint64_t)v2_oom_kills(h, path), 1);
-	}
-	if (cx_hierarchy_has(h, "pids")) {
-		tell(&s->pids, cx_cgroup_number(h, path, "pids.current"), 1);
-		tell(&s->pids_limit, cx_cgroup_number(h, path, "pids.max"), 1);
-	}
-	if (cx_hierarchy_has(h, "io"))
-		v2_io_stats(h, path, s);
-	v2_cpu_stats(h, path, s);
-	tell(&s->memory_stall_ns, stall_us(h, path, "memory.pressure"), 1000);
-	tell(&s->cpu_stall_ns, stall_us(h, path, "cpu.pressure"), 1000);
-	tell(&s->io_stall_ns, stall_us(h, path, "io.pressure"), 1000);
 }
 
 static void v2_facts(const struct cx_hierarchy *h, const char *path,
@@ -184,7 +110,7 @@ const struct cx_cgroup_driver cx_cgroup_v2 = {
 	.name = "v2", .v2 = 1,
 	.prepare_parent = v2_prepare_parent,
 	.prepare_leaf = v2_prepare_leaf,
-	.stats = v2_stats,
+	.files = cx_stat_v2,
 	.facts = v2_facts,
 	.oom_kills = v2_oom_kills,
 	.freeze = v2_freeze,

@@ -246,16 +246,56 @@ int conex_container_update(conex_container *c, const struct conex_limits *given,
 	return r;
 }
 
-int conex_container_stats(conex_container *c, struct conex_stats *ret, conex_error **err)
+static int read_stats(conex_container *c, struct conex_stats *s, conex_error **err)
 {
-	struct conex_stats stats = { .size = sizeof stats };
 	int r = with_cgroup(c, 0, err);
 
 	if (r < 0)
 		return r;
-	r = cx_cgroup_read_stats(c->task.cx->cgroups, c->cgroup, &stats, err);
+	r = cx_cgroup_read_stats(c->task.cx->cgroups, c->cgroup, NULL, s, err);
 	cx_context_unlock(c->task.cx);
-	return r < 0 ? r : cx_options_write("conex_stats", ret, sizeof stats, sizeof stats, &stats, err);
+	return r;
+}
+
+int conex_container_stats(conex_container *c, struct conex_stats *ret, conex_error **err)
+{
+	struct conex_stats s;
+	int r = read_stats(c, &s, err);
+
+	return r < 0 ? r : cx_options_write("conex_stats", ret, sizeof s, sizeof s, &s, err);
+}
+
+int conex_container_sample(conex_container *const *containers, size_t count, struct conex_stats *ret,
+	conex_error **err)
+{
+	size_t step = count ? ret->size : 0;
+	int read = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct conex_stats s, *to = (struct conex_stats *)(void *)((char *)ret + i * step);
+		int r = containers[i] ? read_stats(containers[i], &s, NULL) : -ESRCH;
+
+		if (r == -ECHILD || r == -ESHUTDOWN || r == -ENOMEM)
+			return read_stats(containers[i], &s, err);
+		if (r < 0)
+			memset(&s, 0xff, sizeof s);
+		to->size = step;
+		if (cx_options_write("conex_stats", to, sizeof s, sizeof s, &s, err) < 0)
+			return -EINVAL;
+		read += r == 0;
+	}
+	return read;
+}
+
+int conex_container_details(conex_container *c, char **ret_json, conex_error **err)
+{
+	int r = with_cgroup(c, 0, err);
+
+	if (r < 0)
+		return r;
+	r = cx_cgroup_details(c->task.cx->cgroups, c->cgroup, ret_json, err);
+	cx_context_unlock(c->task.cx);
+	return r;
 }
 
 /* ---- wait, exit, output ---- */

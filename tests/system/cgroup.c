@@ -122,7 +122,7 @@ static void throttled(const char *path, struct conex_stats *s, int64_t *wall)
 	}
 	do {
 		usleep(20000);
-		CHECK_INT(TELL(cx_cgroup_read_stats(g, path, s, &err)), 0);
+		CHECK_INT(TELL(cx_cgroup_read_stats(g, path, NULL, s, &err)), 0);
 		*wall = cx_now_ns(CLOCK_MONOTONIC) - start;
 	} while (s->throttled_ns < 200000000 && *wall < INT64_C(30000000000));
 	kill(pid, SIGKILL);
@@ -170,12 +170,12 @@ TEST(live)
 	path = make("live", &l);
 	CHECK_INT(set(path, "{\"memory\":{\"limit\":134217728,\"swap\":134217728}}"), 0);
 	CHECK_INT(set(path, "{\"memory\":{\"limit\":33554432,\"swap\":33554432}}"), 0);
-	CHECK_INT(cx_cgroup_read_stats(g, path, &s, NULL), 0);
+	CHECK_INT(cx_cgroup_read_stats(g, path, NULL, &s, NULL), 0);
 	CHECK_INT(s.memory_limit, 33554432);
 	CHECK_INT(set(path, "{\"cpu\":{\"quota\":200000,\"burst\":150000}}"), 0);
 	CHECK_INT(set(path, "{\"cpu\":{\"quota\":50000,\"burst\":40000}}"), 0);
 	CHECK_INT(set(path, "{\"memory\":{\"limit\":-1,\"swap\":-1}}"), 0);
-	CHECK_INT(cx_cgroup_read_stats(g, path, &s, NULL), 0);
+	CHECK_INT(cx_cgroup_read_stats(g, path, NULL, &s, NULL), 0);
 	CHECK(s.memory_limit == CONEX_UNLIMITED);
 	gone(path);
 }
