@@ -102,6 +102,7 @@ static int hook_plan(const json_t *hook, struct cx_plan **ret, conex_error **err
 	if (!args || !env)
 		return cx_fail_memory(err);
 	cx_op(&b, inherit, NULL, CX_FD_IN, CX_FD_OUT, CX_FD_ERR);
+	cx_op(&b, death_signal, NULL);  /* nobody would be left to hear how it ended */
 	cx_op(&b, exec, "the hook", cx_cell_list(&b, args), cx_cell_list(&b, env), cx_cell_text(&b, path));
 	r = cx_build_end(&b, ret, err);
 	cx_build_free(&b);

@@ -48,6 +48,7 @@ static int helper_plan(const char *file, pid_t pid, const json_t *map, struct cx
 			args[at] = texts[at];
 		}
 	cx_op(&b, inherit, NULL, CX_FD_IN, CX_FD_OUT, CX_FD_ERR);
+	cx_op(&b, death_signal, NULL);
 	cx_op(&b, exec, NULL, cx_cell_list(&b, args), 0);
 	r = cx_build_end(&b, ret, err);
 	cx_build_free(&b);

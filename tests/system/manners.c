@@ -57,7 +57,7 @@ static void *busy(void *data)
 		if (!setlocale(LC_ALL, NULL) || localeconv()->decimal_point[0] != '.')
 			test_check(0, __FILE__, __LINE__, "the locale is as it was");
 		pthread_rwlock_unlock(&host.quiet);
-		usleep(5000);
+		usleep(20000);
 	}
 	return NULL;
 }
