@@ -422,7 +422,8 @@ static int add_oci(json_t *spec, const char *oci, int *failed, conex_error **err
 	if (cx_spec_normal(parsed) < 0)
 		*failed = -ENOMEM;
 	layer(spec, parsed, failed);
-	return 0;
+	/* before anything is added: over a value of the wrong type it would be laid as over nothing */
+	return *failed ? 0 : cx_spec_check_types(spec, err);
 }
 
 /* With a mount namespace of its own a container needs a root file system. */

@@ -15,6 +15,9 @@ struct conex_spec {
  * runtime-spec doesn't have are left alone. */
 int cx_spec_validate(const json_t *root, conex_error **err);
 
+/* The first part of that: types, ranges and names by the schema. */
+int cx_spec_check_types(const json_t *root, conex_error **err);
+
 /* The default spec as a new tree (runc spec's, with the seccomp profile of Docker and Podman); NULL: no memory */
 json_t *cx_spec_default(void);
 

@@ -24,6 +24,14 @@ static int check_version(const json_t *root, conex_error **err)
 		"conex follows runtime-spec 1.x: write \"1.2.0\"", "ociVersion");
 }
 
+int cx_spec_check_types(const json_t *root, conex_error **err)
+{
+	if (!json_is_object(root))
+		return cx_spec_bad(
+			err, root, "a spec is an object: {...}", "the document");
+	return cx_spec_check_fields(cx_spec_schema, root, err);
+}
+
 int cx_spec_validate(const json_t *root, conex_error **err)
 {
 	static int (*const checks[])(const json_t *, conex_error **) = {
@@ -33,12 +41,8 @@ int cx_spec_validate(const json_t *root, conex_error **err)
 		cx_spec_check_resources, cx_spec_check_schedule,
 		cx_spec_check_unsupported,
 	};
-	int r;
+	int r = cx_spec_check_types(root, err);
 
-	if (!json_is_object(root))
-		return cx_spec_bad(
-			err, root, "a spec is an object: {...}", "the document");
-	r = cx_spec_check_fields(cx_spec_schema, root, err);
 	for (size_t i = 0; r == 0 && i < CX_ARRAY_SIZE(checks); i++)
 		r = checks[i](root, err);
 	return r;
