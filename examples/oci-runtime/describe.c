@@ -75,10 +75,10 @@ static const char features[] = JSON({
 	"ociVersionMin": "1.0.0",
 	"ociVersionMax": "1.3.0",
 	"hooks": [ "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop" ],
-	"mountOptions": [ "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "iversion",
+	"mountOptions": [ "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "idmap", "iversion",
 		"lazytime", "loud", "mand", "noatime", "nodev", "nodiratime", "noexec", "noiversion", "nolazytime",
 		"nomand", "norelatime", "nostrictatime", "nosuid", "nosymfollow", "private", "ratime", "rbind", "rdev",
-		"rdiratime", "relatime", "remount", "rexec", "rnoatime", "rnodev", "rnodiratime", "rnoexec",
+		"rdiratime", "relatime", "remount", "rexec", "ridmap", "rnoatime", "rnodev", "rnodiratime", "rnoexec",
 		"rnorelatime", "rnostrictatime", "rnosuid", "rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw",
 		"rshared", "rslave", "rstrictatime", "rsuid", "rsymfollow", "runbindable", "rw", "shared", "silent",
 		"slave", "strictatime", "suid", "symfollow", "sync", "tmpcopyup", "unbindable" ],
@@ -109,8 +109,8 @@ static const char features[] = JSON({
 			"supportedFlags": [ "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
 				"SECCOMP_FILTER_FLAG_SPEC_ALLOW" ]
 		},
-		"apparmor": { "enabled": false },
-		"selinux": { "enabled": false },
+		"apparmor": { "enabled": true },
+		"selinux": { "enabled": true },
 		"intelRdt": { "enabled": false },
 		"mountExtensions": { "idmap": { "enabled": true } },
 		"netDevices": { "enabled": true }

@@ -2,10 +2,11 @@
 # What `make install` puts somewhere: no set-id bit and no capability (class N: nothing of ours runs with more than
 # its caller's rights), nothing that others may write to, and it goes without a trace.
 set -u
+build=${top_builddir:-.}
 to=$(mktemp -d) || exit 1
 trap 'rm -rf "$to"' EXIT
 unset MAKEFLAGS MFLAGS MAKELEVEL
-make -s -C "$top_builddir" install DESTDIR="$to" >"$to.log" 2>&1 || {
+make -s -C "$build" install DESTDIR="$to" >"$to.log" 2>&1 || {
 	tail -n 20 "$to.log"
 	rm -f "$to.log"
 	exit 1
@@ -31,7 +32,7 @@ if command -v getcap >/dev/null && [ -n "$(getcap -r "$to")" ]; then
 	getcap -r "$to"
 	bad=1
 fi
-make -s -C "$top_builddir" uninstall DESTDIR="$to" >"$to.log" 2>&1 || bad=1
+make -s -C "$build" uninstall DESTDIR="$to" >"$to.log" 2>&1 || bad=1
 none "stays after uninstall" ! -type d
 rm -f "$to.log"
 exit $bad
