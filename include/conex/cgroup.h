@@ -20,7 +20,48 @@ struct conex_limits {           /* 0: not set, or as it was; CONEX_UNLIMITED lif
 	const char *cpuset;         /* "0-3,8" */
 	uint64_t pids;
 	const char *oci;            /* the rest: runtime-spec linux.resources as JSON, merged last */
+	uint64_t memory_min;        /* bytes never reclaimed (memory.min; v2) */
+	uint64_t memory_high;       /* bytes above which it is made to wait (memory.high; v2) */
+	uint32_t cpu_shares;        /* instead of .cpu_weight: 2..262,144, default 1,024, as v1 counts */
 };
+
+/* What a program asks for and what it may have at most, in Kubernetes' terms; 0: not said. */
+struct conex_demand {
+	size_t size;
+	uint64_t flags;             /* CONEX_DEMAND_... */
+	double cpu_request, cpu_limit;             /* processors: 0.25 is 250m */
+	uint64_t memory_request, memory_limit;     /* bytes */
+	uint64_t capacity;          /* bytes of the machine; 0: /proc/meminfo's MemTotal */
+	double throttling;          /* where between request and limit memory.high is; 0: 0.9 */
+};
+#define CONEX_DEMAND_MEMORY ((uint64_t)1 << 0)  /* as the feature MemoryQoS: needs cgroup v2 */
+enum { CONEX_CLASS_GUARANTEED = 1, CONEX_CLASS_BURSTABLE, CONEX_CLASS_BEST_EFFORT };
+
+/* Turns requests and limits into conex_limits and an oom_score_adj as the kubelet does. A request
+ * that isn't given is the limit.
+ *                       GUARANTEED            BURSTABLE                      BEST_EFFORT
+ *   when                both limits given,    else                           nothing given
+ *                       requests equal them
+ *   .cpu_shares         1024 * cpu_request, 2 at least; v2: cpu.weight       2
+ *   .cpus               cpu_limit             cpu_limit, where given         -
+ *   .memory             memory_limit          memory_limit, where given      -
+ *   oom_score_adj       -997                  1000 - 1000 * memory_request / 1000
+ *                                             capacity, within 3 and 999
+ * and with CONEX_DEMAND_MEMORY (the kubelet's memoryReservationPolicy: TieredReservation, 1.36):
+ *   .memory_min         memory_request        -                              -
+ *   .memory_low         -                     memory_request                 -
+ *   .memory_high        -                     request + throttling *         -
+ *                                             ((limit, else capacity) - request), whole pages;
+ *                                             not where they are equal, or neither is given
+ * The score goes into process.oomScoreAdj (.oci of a launch) or /proc/PID/oom_score_adj; one below
+ * the caller's takes CAP_SYS_RESOURCE.
+ * Owner: *ret_limits is the caller's struct, with .size set; nothing in it is to be freed.
+ * Returns: CONEX_CLASS_...; -EINVAL a number is negative, a request above its limit, or unknown
+ * flags; -ERANGE more than the kernel can count; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_limits_classify(const struct conex_demand *demand, struct conex_limits *ret_limits,
+	int *ret_oom_score_adj, conex_error **err);
+
 struct conex_stats {            /* same units on v1 and v2; UINT64_MAX: the machine can't tell */
 	size_t size;
 	uint64_t memory, memory_peak, memory_limit, swap;
@@ -144,11 +185,24 @@ int conex_cgroup_thaw(conex_cgroup *g, conex_error **err);
  * Threads: any. Since: 0.1 */
 int conex_cgroup_kill(conex_cgroup *g, conex_error **err);
 
-/* Asks for an event each time something in the group is killed for want of memory. what: "oom".
- * data comes back in the event (CONEX_EVENT_OOM, .container NULL) and stays the caller's. Ends
- * with the group.
- * Returns: 0; -EOPNOTSUPP another `what`, or no memory controller here; -ENOSPC
- * fs.inotify.max_user_watches is reached; the usual.
+/* Asks for an event (.container NULL, .data as given here) each time that something happens in
+ * the group or below it. what:
+ *   "oom"              something was killed for want of memory: CONEX_EVENT_OOM
+ *   "memory.high"      it was made to wait for memory (v2): CONEX_EVENT_LIMIT
+ *   "memory.max"       it ran into its limit (v2): CONEX_EVENT_LIMIT
+ *   "pids.max"         a fork was refused (v2): CONEX_EVENT_LIMIT
+ *   "empty"            its last process has ended (v2, or a machine with both): CONEX_EVENT_EMPTY
+ *   "memory 150ms/1s"  within one second some process was stalled for 150 ms for want of memory,
+ *                      "memory full 150ms/1s" all were; likewise "cpu" and "io" (v2, or a machine
+ *                      with both; Documentation/accounting/psi.rst): CONEX_EVENT_PRESSURE, at most
+ *                      once in a window, which is 500 ms to 10 s; without CAP_SYS_RESOURCE a
+ *                      multiple of 2 s
+ *   "memory low", "memory medium", "memory critical"  v1's levels: CONEX_EVENT_PRESSURE
+ * Several may be asked for; each has a .data of its own, which stays the caller's. All end with
+ * the group.
+ * Returns: 0; -EINVAL another `what`, or a threshold that the kernel doesn't take; -EOPNOTSUPP this
+ * machine can't tell; -ENOSPC fs.inotify.max_user_watches is reached; -ENOENT the group is gone;
+ * the usual.
  * Threads: any. Since: 0.1 */
 int conex_cgroup_watch(conex_cgroup *g, const char *what, void *data, conex_error **err);
 

@@ -68,12 +68,15 @@ enum {
 	CONEX_EVENT_HEALTH,       /* container: conex_container_health changed */
 	CONEX_EVENT_RESTARTED,    /* container */
 	CONEX_EVENT_LOG,          /* container: its log has grown (only if asked) */
-	CONEX_EVENT_PRESSURE,     /* container or cgroup: a threshold was crossed (only if asked) */
+	CONEX_EVENT_PRESSURE,     /* watched cgroup: a threshold was crossed */
 	CONEX_EVENT_SYSCALL,      /* .syscall wants an answer */
 	CONEX_EVENT_JOB,          /* .job: progress, or done */
 	CONEX_EVENT_APPLIED,      /* the state given to conex_apply is reached */
-	CONEX_EVENT_KEEPER_LOST   /* bound: its containers have ended; detached: they go on */
-};                                /* 0.1 sends STARTED, EXITED, DELETED, OOM and KEEPER_LOST */
+	CONEX_EVENT_KEEPER_LOST,  /* bound: its containers have ended; detached: they go on */
+	CONEX_EVENT_LIMIT,        /* watched cgroup: a limit was met: memory.high, memory.max, pids.max */
+	CONEX_EVENT_EMPTY         /* watched cgroup: its last process has ended */
+};                                /* 0.1 sends STARTED, EXITED, DELETED, OOM, PRESSURE, and from
+                                   * KEEPER_LOST on all */
 struct conex_event {
 	size_t size;
 	int type;

@@ -338,10 +338,7 @@ int conex_cgroup_watch(conex_cgroup *g, const char *what, void *data, conex_erro
 
 	if (r < 0)
 		return r;
-	if (!what || strcmp(what, "oom"))
-		return cx_refuse(err, -EOPNOTSUPP, "what", what,
-			"\"oom\" is the one thing that can be watched yet");
-	return cx_context_watch_oom(g->cx, g->name, g->path, data, err);
+	return cx_context_watch_cgroup(g->cx, g->name, g->path, what, data, err);
 }
 
 int conex_cgroup_delete(conex_cgroup *g, int timeout_ms, conex_error **err)

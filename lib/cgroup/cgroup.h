@@ -3,6 +3,7 @@
 #define CX_CGROUP_CGROUP_H
 
 #include <conex/cgroup.h>
+#include <conex/context.h>
 #include "base/str.h"
 #include "plan/compile.h"
 
@@ -79,5 +80,27 @@ void cx_cgroup_oom_unwatch(const struct cx_cgroups *g, const char *path);
  * also becomes readable when a watched cgroup is removed. */
 int cx_cgroup_oom_drain(const struct cx_cgroups *g);
 uint32_t cx_cgroup_oom_kills(const struct cx_cgroups *g, const char *path);
+
+/* Everything else that a cgroup can be watched for (conex_cgroup_watch). The context's lock is held. */
+enum cx_cgroup_watch_kind { CX_WATCH_OOM, CX_WATCH_COUNTER, CX_WATCH_EMPTY, CX_WATCH_PRESSURE, CX_WATCH_LEVEL };
+struct cx_hierarchy;
+struct cx_cgroup_watch {                /* stays where it is between begin and end */
+	enum cx_cgroup_watch_kind kind;
+	int event;                      /* CONEX_EVENT_... */
+	const struct cx_hierarchy *h;
+	const char *file, *key;
+	char trigger[48];               /* what the kernel is told */
+	uint64_t stall_us, seen;
+	int full, frozen, told;
+	int fd, wd;                     /* a trigger of its own, or inotify's number; -1 */
+};
+struct cx_cgroup_hits { struct cx_cgroup_watch *fired[32]; int wd[64]; int count, noted, more; };
+int cx_cgroup_watch_parse(const struct cx_cgroups *g, const char *what, struct cx_cgroup_watch *w, conex_error **err);
+int cx_cgroup_watch_begin(const struct cx_cgroups *g, const char *path, struct cx_cgroup_watch *w, conex_error **err);
+void cx_cgroup_watch_end(const struct cx_cgroups *g, struct cx_cgroup_watch *w);
+int cx_cgroup_watch_fd(const struct cx_cgroups *g, conex_error **err);  /* made at the first call; owned by g */
+/* After it became readable: what to look at, and each watch's answer. CX_WATCH_OOM isn't among them. */
+void cx_cgroup_watch_hits(const struct cx_cgroups *g, struct cx_cgroup_hits *ret);
+int cx_cgroup_watch_happened(struct cx_cgroup_watch *w, const char *path, const struct cx_cgroup_hits *hits);
 
 #endif

@@ -189,7 +189,7 @@ int cx_cgroups_parse(const char *mountinfo, const char *self, struct cx_cgroups 
 	char *save = NULL;
 
 	if (g)
-		g->oom_fd = -1;
+		g->oom_fd = g->watch_fd = g->notes_fd = -1;
 	for (char *line, *rest = copy; r == 0 && (line = strtok_r(rest, "\n", &save)); rest = NULL)
 		if (parse_mount(line, &m))
 			r = add_mount(g, &m, self);
@@ -241,6 +241,8 @@ void cx_cgroups_free(struct cx_cgroups *g)
 		cx_hierarchy_clear(&g->h[i]);
 	fd = g->oom_fd;
 	cx_closep(&fd);
+	cx_closep(&g->watch_fd);
+	cx_closep(&g->notes_fd);
 	free(g->h);
 	free(g->parent);
 	free(g);

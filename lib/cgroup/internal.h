@@ -77,6 +77,7 @@ struct cx_cgroups {
 	_Atomic uint32_t prepared;      /* bit n: the parent in hierarchy n was made ready once */
 	_Atomic uint32_t made;          /* bit n: and it was this context that made it */
 	_Atomic int oom_fd;             /* -1: nobody watches */
+	int watch_fd, notes_fd;         /* -1: nothing else is watched; an epoll, and the inotify in it */
 	_Atomic int bpf;                /* device programs: 0 not asked yet, 1 possible, else why not (-errno) */
 };
 

@@ -53,6 +53,21 @@ static int set_memory(json_t *root, const struct conex_limits *l, conex_error **
 	return r ? cx_fail_memory(err) : 0;
 }
 
+/* What the runtime-spec has no words for: files of v2 by name. */
+static int set_v2_memory(json_t *root, const struct conex_limits *l, conex_error **err)
+{
+	const struct { const char *file; uint64_t value; } rows[] = {
+		{ "memory.min", l->memory_min }, { "memory.high", l->memory_high },
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < CX_ARRAY_SIZE(rows); i++)
+		if (rows[i].value)
+			r |= set(root, "unified", rows[i].file, rows[i].value == CONEX_UNLIMITED
+				? json_string("max") : json_sprintf("%llu", (unsigned long long)rows[i].value));
+	return r ? cx_fail_memory(err) : 0;
+}
+
 static int set_cpu(json_t *root, const struct conex_limits *l, conex_error **err)
 {
 	char value[32];
@@ -65,6 +80,10 @@ static int set_cpu(json_t *root, const struct conex_limits *l, conex_error **err
 	if (l->cpu_weight > 10000)
 		return cx_refuse(err, -ERANGE, "limits.cpu_weight", NULL,
 			"write 1 to 10000; 100 is the default");
+	if (l->cpu_shares && l->cpu_weight)
+		return cx_refuse(err, -EINVAL, "limits.cpu_shares", NULL, "write it or cpu_weight, not both");
+	if (l->cpu_shares && (l->cpu_shares < 2 || l->cpu_shares > 262144))
+		return cx_refuse(err, -ERANGE, "limits.cpu_shares", NULL, "write 2 to 262144; 1024 is the default");
 	if (l->cpus > 0) {
 		double quota = l->cpus * PERIOD_US < MIN_QUOTA_US ? MIN_QUOTA_US : l->cpus * PERIOD_US;
 		int lifted = quota > 1e15; /* (double)CONEX_UNLIMITED, or more than a machine has */
@@ -73,6 +92,8 @@ static int set_cpu(json_t *root, const struct conex_limits *l, conex_error **err
 			json_integer(lifted ? -1 : (json_int_t)quota));
 		r |= set(root, "cpu", "period", json_integer(PERIOD_US));
 	}
+	if (l->cpu_shares)
+		r |= set(root, "cpu", "shares", json_integer(l->cpu_shares));
 	if (l->cpu_weight)
 		r |= set(root, "cpu", "shares",
 			json_integer((json_int_t)cx_cgroup_shares_of_weight(l->cpu_weight)));
@@ -102,6 +123,8 @@ int cx_cgroup_limits_json(const struct conex_limits *limits, json_t **ret,
 
 	if (r == 0)
 		r = set_memory(root, limits, err);
+	if (r == 0)
+		r = set_v2_memory(root, limits, err);
 	if (r == 0)
 		r = set_cpu(root, limits, err);
 	if (r == 0 && limits->pids

@@ -102,7 +102,7 @@ struct cx_containers {
 	int undo_pending;                        /* some container has .undo_later */
 	int foreign;                             /* some container is another process's */
 	int oom_again;                           /* compare once more in so many ms */
-	int oom_watched;                         /* the cgroup module's fd is in `inner` */
+	int oom_watched, others_watched;         /* the cgroup module's descriptors are in `inner` */
 	struct cx_watch *watches;                /* cgroups made alone (conex_cgroup_watch) */
 };
 
@@ -256,7 +256,8 @@ void cx_context_drop_parts(conex *cx);
 
 /* watch.c, events.c */
 int cx_watch_of(conex *cx, const struct cx_news *n, void **ret_data);
-void cx_watches_compare(conex *cx);
+void cx_watches_compare(conex *cx);             /* out-of-memory kills */
+void cx_watches_pump(conex *cx);                /* all else */
 void cx_watches_free(conex *cx);
 void cx_events_forget(conex *cx);
 

@@ -275,6 +275,7 @@ int cx_containers_pump(conex *cx)
 	int happened = cx_keeper_pump(cx);
 
 	pump_oom(cx);
+	cx_watches_pump(cx);
 	happened |= cx_foreign_pump(cx);
 	return happened | cx_undo_tick(cx);
 }

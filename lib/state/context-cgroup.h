@@ -14,9 +14,10 @@ const struct cx_cgroups *cx_context_cgroups(conex *cx, conex_error **err);
 int cx_context_journal_cgroup(conex *cx, const char *name, const char *path, conex_error **err);
 /* After it is gone. */
 void cx_context_journal_forget(conex *cx, const char *name);
-/* conex_cgroup_watch(g, "oom", data): from now on an out-of-memory kill in `path` is CONEX_EVENT_OOM with
- * this data. Calls cx_cgroup_oom_watch; ends when the journal is forgotten. */
-int cx_context_watch_oom(conex *cx, const char *name, const char *path, void *data, conex_error **err);
+/* conex_cgroup_watch(g, what, data): from now on what happens in `path` is an event with this data; ends when the
+ * journal is forgotten. */
+int cx_context_watch_cgroup(conex *cx, const char *name, const char *path, const char *what, void *data,
+	conex_error **err);
 
 /* A handle counts its context: it may outlive conex_close. */
 void cx_context_cgroup_ref(conex *cx);

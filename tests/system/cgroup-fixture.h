@@ -49,12 +49,16 @@ void cx_context_journal_forget(conex *cx, const char *name)
 	cx->journal[0] = '\0';
 }
 
-int cx_context_watch_oom(conex *cx, const char *name, const char *path, void *data, conex_error **err)
+int cx_context_watch_cgroup(conex *cx, const char *name, const char *path, const char *what, void *data,
+	conex_error **err)
 {
+	struct cx_cgroup_watch w;
+	int r = cx_cgroup_watch_parse(cx->g, what, &w, err);
+
 	(void)name;
 	(void)data;
 	cx->watched++;
-	return cx_cgroup_oom_watch(cx->g, path, err);
+	return r < 0 ? r : cx_cgroup_watch_begin(cx->g, path, &w, err);
 }
 
 int cx_child_fail(struct cx_child *c, enum cx_call call, const char *detail)
