@@ -70,8 +70,8 @@ typedef struct conex_job conex_job;             /* bytes on their way: pull, pus
 const char *conex_version(void);
 
 /* Whether the loaded library has a feature: "cgroup-v1", "cgroup-v2", "exec", "overlay",
- * "seccomp", "spec", "user-namespace". Says nothing about this machine: a call that can't be
- * done here fails.
+ * "seccomp", "spec", "user-namespace", "broker" (conex/broker.h). Says nothing about this
+ * machine: a call that can't be done here fails.
  * Returns: 1 or 0; 0 also for NULL and for names it doesn't know.
  * Threads: any. Since: 0.1 */
 int conex_has(const char *feature);

@@ -9,4 +9,5 @@
 #include <conex/network.h>
 #include <conex/container.h>
 #include <conex/plan.h>
+#include <conex/broker.h>
 #endif

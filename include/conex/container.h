@@ -42,7 +42,7 @@ struct conex_mount { const char *source, *target, *type, *options; };
  * marked L, launch L, exec E; a field that isn't zero where it isn't read is refused by its
  * name. Of the flags plan knows TTY, READ_ONLY, INIT, USERNS; launch NOWAIT, HOLD, AUTODELETE,
  * TIMELINE; exec NOWAIT, TTY, TIMELINE; run all of these. This version refuses (-EOPNOTSUPP)
- * .ports, .ask, .network but "host", CONEX_STDIO_LOG, CONEX_RUN_PARENT and mounts of type
+ * .ports, .network but "host", CONEX_STDIO_LOG, CONEX_RUN_PARENT and mounts of type
  * "volume". Without privileges (effective uid not 0) containers have a user namespace always, in
  * which the caller is root, with his ids of /etc/subuid and /etc/subgid where newuidmap and
  * newgidmap are installed; limits need a cgroup that was delegated to him. */

@@ -85,6 +85,12 @@ struct cx_clone_args { /* struct clone_args of <linux/sched.h>, version 2 */
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
@@ -144,6 +150,12 @@ static inline int cx_sys_pidfd_send_signal(int pidfd, int sig)
 static inline int cx_sys_bpf(int command, void *attr, unsigned size)
 {
 	return (int)syscall(SYS_bpf, command, attr, size);
+}
+
+/* A copy of descriptor `fd` of that process, close-on-exec. */
+static inline int cx_sys_pidfd_getfd(int pidfd, int fd)
+{
+	return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 }
 
 static inline int cx_sys_close_range(unsigned first, unsigned last, unsigned flags)

@@ -16,7 +16,7 @@ const char *conex_version(void)
 int conex_has(const char *feature)
 {
 	static const char *const features[] = {
-		"cgroup-v1", "cgroup-v2", "exec", "overlay", "seccomp", "spec", "user-namespace",
+		"broker", "cgroup-v1", "cgroup-v2", "exec", "overlay", "seccomp", "spec", "user-namespace",
 	};
 
 	for (size_t i = 0; feature && i < CX_ARRAY_SIZE(features); i++)

@@ -97,6 +97,7 @@ static void forget_all(conex *cx)
 	int event;
 
 	cx_events_forget(cx);
+	cx_brokers_close(cx);
 	while ((n = cx_queue_take(&cx->queue, &event)))
 		if (!n->queued && n != &cx->containers->lost && !cx_watch_of(cx, n, NULL))
 			cx_task_unref((struct cx_task *)n);
@@ -165,6 +166,7 @@ void conex_close(conex *cx)
 			cx_closep(&cx->keeper->socket);
 			cx_closep(&cx->keeper->pidfd);
 		}
+		cx_brokers_let_go(cx);
 		cx_context_drop_parts(cx);
 		cx_context_unref(cx);
 		return;

@@ -95,6 +95,7 @@ static int compile_all(struct cx_compile *c, conex *cx, conex_error **err)
 	STEP(compile_cwd(c));
 	STEP(cx_security_compile_rights(c, cx->seccomp, err));
 	STEP(compile_init(c, err));
+	STEP(cx_security_compile_start(c, cx->seccomp, err));
 	cx_op(c->build, start, NULL, c->rootless);
 	cx_hooks_compile_start(c);
 	STEP(cx_security_compile_last(c, cx->seccomp, err));
@@ -123,7 +124,8 @@ int cx_plan_compile(conex *cx, json_t *spec, int exec, conex_namespace *const *j
 {
 	struct cx_build build = { .failed = 0 };
 	struct cx_compile c = { .spec = spec, .build = &build, .exec = exec,
-		.mount_cgroup = cx_cgroup_compile_mount, .cgroups = cx->cgroups };
+		.mount_cgroup = cx_cgroup_compile_mount, .cgroups = cx->cgroups,
+		.released = cx_is_released(cx) };
 	int r = given(&c, join, err) == UINT32_MAX ? -EINVAL : 0;
 
 	c.staged = !exec && (cx_rootfs_needs_outside(spec) || cx_network_needs_outside(spec));

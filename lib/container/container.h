@@ -104,6 +104,8 @@ struct cx_containers {
 	int oom_again;                           /* compare once more in so many ms */
 	int oom_watched, others_watched;         /* the cgroup module's descriptors are in `inner` */
 	struct cx_watch *watches;                /* cgroups made alone (conex_cgroup_watch) */
+	struct cx_broker *brokers;               /* listeners of seccomp filters */
+	conex_syscall *syscalls;                 /* handed out, and unanswered */
 };
 
 /* task.c */
@@ -223,8 +225,21 @@ int cx_hooks_any(const conex_container *c, enum cx_hooks_stage stage);
 void cx_hooks_begin(conex_container *c, enum cx_hooks_stage stage);
 void cx_hooks_ended(conex_container *c, enum cx_hooks_stage stage, const conex_error *why);
 char *cx_hooks_state_head(const conex_container *c);
+json_t *cx_hooks_state(const conex_container *c);       /* all but status and pid; new. NULL: no memory */
 void cx_hooks_compile_create(struct cx_compile *c);
 void cx_hooks_compile_start(struct cx_compile *c);
+
+/* ask.c: system calls that wait for an answer */
+int cx_options_ask(json_t *spec, const char *const *ask, conex_error **err);   /* into a whole spec */
+void cx_task_listens(struct cx_task *t, pid_t pid, int fd);      /* CX_MSG_LISTENER; takes fd. t->error */
+
+/* broker.c */
+int cx_broker_add(struct cx_task *t, int fd, conex_error **err);        /* takes fd, if 0 */
+int cx_brokers_pump(conex *cx);                         /* 1: there is news */
+/* CONEX_EVENT_SYSCALL of the queue: its task, and the call, which is the user's; NULL: it is gone already */
+struct cx_task *cx_broker_take(conex *cx, struct cx_news *n, conex_syscall **ret);
+void cx_brokers_close(conex *cx);                       /* nobody answers any more */
+void cx_brokers_let_go(conex *cx);                      /* the same in a forked copy */
 
 /* members.c: where there are no cgroups */
 int cx_container_members(const conex_container *c, pid_t **ret);        /* count, -errno. free */

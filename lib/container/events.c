@@ -42,14 +42,8 @@ void cx_events_forget(conex *cx)
 	}
 }
 
-static void fill_event(conex *cx, struct cx_news *n, struct cx_lent *mine, struct conex_event *ev)
+static void name_task(struct cx_task *t, struct cx_lent *mine, struct conex_event *ev)
 {
-	struct cx_task *t = (struct cx_task *)n;
-
-	if (n == &cx->containers->lost)
-		return;
-	if (cx_watch_of(cx, n, &ev->data))
-		return;
 	if (t->kind == CX_TASK_CONTAINER)
 		ev->container = (conex_container *)t;
 	else {
@@ -57,18 +51,55 @@ static void fill_event(conex *cx, struct cx_news *n, struct cx_lent *mine, struc
 		ev->container = ev->process->container;
 	}
 	ev->data = t->data;
-	cx_task_seen(t);
 	cx_task_ref(t);
 	mine->task = t;
+}
+
+/* 0: it was about a system call that has gone meanwhile. */
+static int fill_event(conex *cx, struct cx_news *n, struct cx_lent *mine, struct conex_event *ev)
+{
+	struct cx_task *t = (struct cx_task *)n;
+
+	if (n == &cx->containers->lost)
+		return 1;
+	if (ev->type == CONEX_EVENT_SYSCALL) {
+		t = cx_broker_take(cx, n, &ev->syscall);
+		if (t)
+			name_task(t, mine, ev);
+		return t != NULL;
+	}
+	if (cx_watch_of(cx, n, &ev->data))
+		return 1;
+	name_task(t, mine, ev);
+	cx_task_seen(t);
 	if (!n->queued)                 /* the queue's own reference */
 		cx_task_unref(t);
+	return 1;
+}
+
+/* 1: *ev is filled. Locked. */
+static int next(conex *cx, int timeout_ms, struct cx_lent *mine, struct conex_event *ev)
+{
+	int64_t deadline = cx_context_deadline(timeout_ms);
+	struct cx_news *n;
+	int r;
+
+	do {
+		r = cx_context_wait(cx, deadline, is_pending, cx);
+		if (r == 1) {
+			n = cx_queue_take(&cx->queue, &ev->type);
+			if (fill_event(cx, n, mine, ev))
+				return 1;
+			ev->type = 0;
+		}
+	} while (r == 1);
+	return r;
 }
 
 int conex_next_event(conex *cx, int timeout_ms, struct conex_event *ret, conex_error **err)
 {
 	struct conex_event ev = { .size = sizeof ev };
 	struct cx_lent *mine;
-	struct cx_news *n;
 	int r = cx_context_lock(cx, err);
 
 	if (r < 0)
@@ -80,11 +111,7 @@ int conex_next_event(conex *cx, int timeout_ms, struct conex_event *ret, conex_e
 	}
 	__atomic_store_n(&cx->listens, 1, __ATOMIC_RELAXED);
 	give_back(mine);
-	r = cx_context_wait(cx, cx_context_deadline(timeout_ms), is_pending, cx);
-	if (r == 1) {
-		n = cx_queue_take(&cx->queue, &ev.type);
-		fill_event(cx, n, mine, &ev);
-	}
+	r = next(cx, timeout_ms, mine, &ev);
 	cx_context_unlock(cx);
 	if (r < 0)
 		return cx_fail(err, CONEX_STAGE_RUN, r, NULL, "conex_close was called", "the context");

@@ -44,8 +44,7 @@ int cx_hooks_any(const conex_container *c, enum cx_hooks_stage stage)
 
 /* ---- the state that a hook reads ---- */
 
-/* All but status and pid, as an object. New; NULL: no memory */
-static json_t *state_json(const conex_container *c)
+json_t *cx_hooks_state(const conex_container *c)
 {
 	const json_t *spec = spec_of(c), *annotations = cx_json_at(spec, "annotations");
 	const char *version = cx_json_text(spec, "ociVersion"), *root = cx_json_text(spec, "root.path");
@@ -60,7 +59,7 @@ static json_t *state_json(const conex_container *c)
 /* Up to where the child adds status and pid: "{...,". free; NULL: no memory */
 char *cx_hooks_state_head(const conex_container *c)
 {
-	json_t *state = state_json(c);
+	json_t *state = cx_hooks_state(c);
 	char *text = state ? json_dumps(state, JSON_COMPACT) : NULL;
 
 	json_decref(state);
@@ -71,7 +70,7 @@ char *cx_hooks_state_head(const conex_container *c)
 
 static int state_memfd(const struct cx_hooks *h)
 {
-	json_t *state = state_json(h->c);
+	json_t *state = cx_hooks_state(h->c);
 	cx_autofree char *text = NULL;
 
 	if (state) {

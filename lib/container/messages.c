@@ -152,6 +152,14 @@ static void ended(struct cx_task *t)
 	cx_task_unregister(t);
 }
 
+static void never_started(struct conex_exit *x)
+{
+	x->cause = CONEX_EXIT_NEVER_STARTED;
+	x->status = 255;
+	x->code = -1;
+	x->sig = 0;
+}
+
 static void exited(struct cx_task *t, const struct cx_message *m, int fd)
 {
 	struct conex_exit *x = &t->exit;
@@ -162,6 +170,8 @@ static void exited(struct cx_task *t, const struct cx_message *m, int fd)
 	x->memory_peak = m->exited.peak;
 	x->wall_ns = t->started_ns ? (uint64_t)(m->exited.at_ns - t->started_ns) : 0;
 	x->exited_at_ns = m->exited.real_ns;
+	if (t->error)           /* given up on: its program has done nothing that counts */
+		never_started(x);
 	ended(t);
 }
 
@@ -172,9 +182,7 @@ static void failed(struct cx_task *t, const struct cx_message *m, const void *by
 	keep_timeline(t, m, bytes);
 	if (!held && !t->error) /* a held one that was killed did not fail; a hook has said why */
 		cx_words_failed(t->plan, m, &t->error);
-	t->exit.cause = CONEX_EXIT_NEVER_STARTED;
-	t->exit.status = 255;
-	t->exit.code = -1;
+	never_started(&t->exit);
 	t->exit.exited_at_ns = cx_now_ns(CLOCK_REALTIME);
 	ended(t);
 }
@@ -188,7 +196,11 @@ void cx_containers_message(conex *cx, const struct cx_message *m, const void *by
 		return;
 	}
 	cx_task_ref(t);
-	if (m->type == CX_MSG_HELD || m->type == CX_MSG_STARTED) {
+	if (m->type == CX_MSG_LISTENER) {
+		cx_task_listens(t, m->started.pid, fd);
+	} else if ((m->type == CX_MSG_HELD || m->type == CX_MSG_STARTED) && t->error) {
+		cx_closep(&fd);         /* it was given up on, and is just dying */
+	} else if (m->type == CX_MSG_HELD || m->type == CX_MSG_STARTED) {
 		runs(t, m, bytes, fd);
 	} else if (m->type == CX_MSG_BARRIER) {
 		cx_closep(&fd);
@@ -276,6 +288,7 @@ int cx_containers_pump(conex *cx)
 
 	pump_oom(cx);
 	cx_watches_pump(cx);
+	happened |= cx_brokers_pump(cx);
 	happened |= cx_foreign_pump(cx);
 	return happened | cx_undo_tick(cx);
 }

@@ -44,8 +44,6 @@ static int check_unsupported(const struct conex_run_options *o, conex_error **er
 			"this version's keeper is always the parent");
 	if (o->ports)
 		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.ports", NULL, "this version publishes no ports");
-	if (o->ask)
-		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.ask", NULL, "this version answers no system calls");
 	if (o->network && strcmp(o->network, "host"))
 		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.network", o->network,
 			"this version knows \"host\", nothing (loopback only), or a namespace in .join");
@@ -110,6 +108,7 @@ int cx_options_check(const char *call, const struct conex_run_options *o, unsign
 	ONLY(CX_FOR_PLAN, network);
 	ONLY(CX_FOR_PLAN, share);
 	ONLY(CX_FOR_PLAN, join);
+	ONLY(CX_FOR_PLAN, ask);
 	ONLY(CX_FOR_PLAN, grace_ms);
 	ONLY(CX_FOR_PLAN | CX_FOR_EXEC, spec);
 	ONLY(CX_FOR_PLAN | CX_FOR_EXEC, oci);
@@ -460,6 +459,8 @@ int cx_options_spec(const char *image, const char *const *args, const struct con
 	r = add_options(spec, args, o, &failed, err);
 	if (r == 0)
 		r = add_oci(spec, o->oci, &failed, err);
+	if (r == 0)
+		r = cx_options_ask(spec, o->ask, err);
 	if (r == 0)
 		r = need_userns(spec, o, &failed, err);
 	if (r == 0)

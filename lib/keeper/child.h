@@ -93,6 +93,15 @@ int cx_child_move_devices(struct cx_child *c, pid_t pid, int pidfd);
 /* Hands a descriptor to the host, through the keeper; the child's own stays open. */
 int cx_child_give(struct cx_child *c, int fd);
 
+/* A word (CX_WORD_...) to the keeper, with a descriptor (-1: none). 0, or what cx_child_fail returned. */
+int cx_child_say(struct cx_child *c, uint32_t kind, uint32_t value, int fd);
+
+/* A seccomp filter with a listener: before it is there, who will install it is said to the keeper (`how`:
+ * CX_LISTENER_...); afterwards the keeper fetches the listener while we wait, without a system call. 0, or
+ * what cx_child_fail returned. keeper/child-listener.c */
+int cx_child_listener_begin(struct cx_child *c, uint64_t how);
+int cx_child_listener_end(struct cx_child *c, uint64_t how, int listener);
+
 /* Runs all operations of the plan, exec last; returns only when one failed. */
 int cx_child_run(struct cx_child *c);
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include "plan/format.h"
 
-#define CX_PROTOCOL_VERSION 1
+#define CX_PROTOCOL_VERSION 2
 enum { CX_KEEPER_SOCKET = 3 };          /* the keeper's end, as it is executed */
 enum { CX_MESSAGE_BYTES = 64 * 1024 };  /* what follows a struct cx_message at most */
 
@@ -32,7 +32,8 @@ enum cx_message_type {
 	CX_MSG_STARTED,         /* id; .started; [fd: a gift]; bytes: timeline */
 	CX_MSG_FAILED,          /* id; .failed; bytes: timeline. Nothing of it runs any more */
 	CX_MSG_EXITED,          /* id; .exited; [fd: a gift, of helpers] */
-	CX_MSG_BARRIER          /* id; .started: waits for LIFT (the host-side hooks, the id maps' helpers) */
+	CX_MSG_BARRIER,         /* id; .started: waits for LIFT (the host-side hooks, the id maps' helpers) */
+	CX_MSG_LISTENER         /* id; .started.pid; fd: the listener of its seccomp filter. Before HELD or STARTED */
 };
 
 /* struct cx_message.exited.cause */
@@ -53,7 +54,9 @@ struct cx_message {
 };
 
 /* Child to keeper, over the launch's own socket: struct cx_word[, fd]; the answer is one byte. */
-enum { CX_WORD_BARRIER = 1, CX_WORD_HELD, CX_WORD_GIFT };
+enum { CX_WORD_BARRIER = 1, CX_WORD_HELD, CX_WORD_GIFT,
+	CX_WORD_LISTENER                /* fd: its own pidfd; in a moment struct cx_status.listener is set */
+};
 struct cx_word { uint32_t kind, value; };
 
 /* One entry of a timeline: operation n of the plan began then. The last one is the end. */

@@ -21,6 +21,7 @@ struct cx_compile {
 	const void *cgroups;            /* its struct cx_cgroups */
 	int staged;                     /* 1: two stages, whatever the namespaces are: something must be done
 	                                 * outside of the new ones. Set by container/ before all else */
+	int released;                   /* held containers outlive host and keeper: nobody is there at their start */
 	int userns;                     /* the container lives in a user namespace other than ours */
 	int rootless;                   /* we have no privileges but those of a user namespace of its own */
 	int nested;                     /* ours isn't the first user namespace: what it may not do, we may not */

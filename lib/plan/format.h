@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #define CX_PLAN_MAGIC 0x70786e63u       /* "cnxp" */
-#define CX_PLAN_VERSION 1
+#define CX_PLAN_VERSION 2
 
 enum cx_op_code {
 	CX_OP_none,
@@ -60,6 +60,10 @@ enum cx_fd {                            /* descriptors that a launch may bring *
 /* Flags of mount_new, mount_source and attributes, beside AT_RECURSIVE (attributes go to all below). */
 #define CX_MOUNT_STRICT 0x1u            /* no symbolic link on the way to the target */
 #define CX_MOUNT_COPY_UP 0x2u           /* tmpfs: begin with a copy of what lies under it */
+
+/* Of seccomp, where its filter has a listener. */
+#define CX_LISTENER_TRACEABLE 0x1u      /* an unprivileged keeper may fetch from traceable processes only */
+#define CX_LISTENER_CLOSE 0x2u          /* close our own: there is more to come than the program */
 
 /* struct cx_plan.flags */
 #define CX_PLAN_MAPS 0x1u               /* the keeper writes uid_map and gid_map, then lifts barrier 0 */
@@ -105,7 +109,9 @@ struct cx_status {
 	uint32_t done;                  /* all operations but exec are done */
 	uint32_t call;                  /* enum cx_call: which system call failed */
 	int32_t pid;                    /* of the second stage, as the keeper sees it */
-	uint32_t pad[3];
+	int32_t listener;               /* of the seccomp filter: the child's descriptor + 1; 0: not yet */
+	int32_t fetched;                /* 1: the keeper has it, too; -errno: it could not; 0: not yet */
+	uint32_t pad;
 	uint64_t at_ns[CX_STATUS_OPS];  /* CLOCK_MONOTONIC when operation n began; further ones untimed */
 	char detail[96];                /* which part of the object, a path or a key; "" */
 };
@@ -117,7 +123,8 @@ struct cx_status {
 	X(open_tree) X(move_mount) X(fsopen) X(fsconfig) X(fsmount) X(mount_setattr) X(mknodat) X(mkdirat) \
 	X(symlinkat) X(chown) X(chmod) X(pivot_root) X(umount2) X(fchdir) X(chdir) X(fstat) X(setsid) \
 	X(sendmsg) X(accept4) X(prlimit) X(seccomp) X(capset) X(execve) X(recv) X(mount) X(statfs) X(umask) \
-	X(personality) X(sched_setattr) X(ioprio_set) X(sched_setaffinity) X(set_mempolicy) X(keyctl)
+	X(personality) X(sched_setattr) X(ioprio_set) X(sched_setaffinity) X(set_mempolicy) X(keyctl) \
+	X(pidfd_open) X(pidfd_getfd)
 enum cx_call {
 #define CX_CALL(name) CX_CALL_##name,
 	CX_CALLS(CX_CALL)

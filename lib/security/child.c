@@ -129,6 +129,7 @@ int cx_child_no_new_privileges(struct cx_child *c, const struct cx_op *op)
 int cx_child_seccomp(struct cx_child *c, const struct cx_op *op)
 {
 	unsigned flags = (unsigned)op->arg[1];
+	int listens = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0, r = 0;
 	struct sock_fprog program;
 	size_t size;
 
@@ -138,9 +139,14 @@ int cx_child_seccomp(struct cx_child *c, const struct cx_op *op)
 		errno = E2BIG;
 		return cx_child_fail(c, CX_CALL_seccomp, "");
 	}
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) < 0)
+	if (listens)
+		r = cx_child_listener_begin(c, op->arg[2]);
+	if (r < 0)
+		return r;
+	r = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	if (r < 0)
 		return cx_child_fail(c, CX_CALL_seccomp, "");
-	return 0;
+	return listens ? cx_child_listener_end(c, op->arg[2], r) : 0;
 }
 
 /* Drops every bit that isn't kept, up to the kernel's last (EINVAL), also those newer

@@ -103,21 +103,42 @@ static void compile_oom_score(struct cx_compile *c)
 	cx_op(c->build, oom_score, "process.oomScoreAdj", cx_cell_text(c->build, text));
 }
 
-static int compile_seccomp(struct cx_compile *c, struct cx_seccomp_cache *cache,
+static int no_new_privileges(const struct cx_compile *c)
+{
+	return cx_json_true(c->spec, "process.noNewPrivileges");
+}
+
+/* Without no_new_privs a filter needs CAP_SYS_ADMIN: it is installed before rights go, and must allow what
+ * follows. With it the filter comes last of all; but a listener must be taken by the keeper, which a released
+ * container doesn't have any more when it is started. */
+static enum cx_filter_place filter_place(const struct cx_compile *c)
+{
+	if (!no_new_privileges(c))
+		return CX_FILTER_BEFORE_RIGHTS;
+	return c->released && !c->exec && cx_seccomp_asks(cx_json_at(c->spec, "linux.seccomp"))
+		? CX_FILTER_BEFORE_START : CX_FILTER_LAST;
+}
+
+static int compile_seccomp(struct cx_compile *c, enum cx_filter_place place, struct cx_seccomp_cache *cache,
 	conex_error **err)
 {
 	const json_t *profile = cx_json_at(c->spec, "linux.seccomp");
+	unsigned listener = (c->rootless ? CX_LISTENER_TRACEABLE : 0)
+		| (place != CX_FILTER_LAST ? CX_LISTENER_CLOSE : 0);
 	cx_autostr program = { 0 };
 	uint32_t flags = 0;
 	int r;
 
-	if (!profile)
+	if (!profile || place != filter_place(c))
 		return 0;
-	r = cx_seccomp_program(cache, profile, &program, &flags, err);
+	r = cx_seccomp_check_asked(c->spec, place, err);
+	if (r == 0)
+		r = cx_seccomp_program(cache, profile, &program, &flags, err);
 	if (r < 0)
 		return r;
 	cx_op(c->build, seccomp, "linux.seccomp",
-		cx_cell_bytes(c->build, program.data, program.size), flags);
+		cx_cell_bytes(c->build, program.data, program.size), flags,
+		cx_seccomp_asks(profile) ? listener : 0);
 	return 0;
 }
 
@@ -191,13 +212,6 @@ static void compile_bounding(struct cx_compile *c)
 		cx_op(c->build, bounding, "process.capabilities.bounding", kept);
 }
 
-static int no_new_privileges(const struct cx_compile *c)
-{
-	return cx_json_true(c->spec, "process.noNewPrivileges");
-}
-
-/* Without no_new_privs a filter needs CAP_SYS_ADMIN: it is installed before rights go,
- * and must allow what follows. With it the filter comes last of all. */
 int cx_security_compile_rights(struct cx_compile *c, struct cx_seccomp_cache *cache,
 	conex_error **err)
 {
@@ -208,13 +222,11 @@ int cx_security_compile_rights(struct cx_compile *c, struct cx_seccomp_cache *ca
 	compile_oom_score(c);   /* opens files: before a limit may forbid it */
 	cx_security_compile_schedule(c);
 	compile_rlimits(c);
-	if (no_new_privileges(c)) {
+	if (no_new_privileges(c))
 		cx_op(c->build, no_new_privileges, "process.noNewPrivileges");
-	} else {
-		r = compile_seccomp(c, cache, err);
-		if (r < 0)
-			return r;
-	}
+	r = compile_seccomp(c, CX_FILTER_BEFORE_RIGHTS, cache, err);
+	if (r < 0)
+		return r;
 	compile_bounding(c);
 	r = compile_identity(c, err);
 	if (r < 0)
@@ -225,8 +237,14 @@ int cx_security_compile_rights(struct cx_compile *c, struct cx_seccomp_cache *ca
 	return 0;
 }
 
+int cx_security_compile_start(struct cx_compile *c, struct cx_seccomp_cache *cache,
+	conex_error **err)
+{
+	return compile_seccomp(c, CX_FILTER_BEFORE_START, cache, err);
+}
+
 int cx_security_compile_last(struct cx_compile *c, struct cx_seccomp_cache *cache,
 	conex_error **err)
 {
-	return no_new_privileges(c) ? compile_seccomp(c, cache, err) : 0;
+	return compile_seccomp(c, CX_FILTER_LAST, cache, err);
 }

@@ -15,6 +15,9 @@
 
 #define WHERE "linux.seccomp"
 #define X32_BIT 0x40000000u
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)       /* Linux 5.19 */
+#endif
 
 static void releasep(scmp_filter_ctx *filter)
 {
@@ -55,12 +58,10 @@ static int action_of(const char *name, int64_t data, const char *where, uint32_t
 		{ "SCMP_ACT_TRACE", SCMP_ACT_TRACE(0) },
 		{ "SCMP_ACT_ALLOW", SCMP_ACT_ALLOW },
 		{ "SCMP_ACT_LOG", SCMP_ACT_LOG },
+		{ "SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY },
 	};
 	uint32_t action;
 
-	if (name && !strcmp(name, "SCMP_ACT_NOTIFY"))
-		return cx_refuse(err, -ENOTSUP, where, name,
-			"nobody listens to notifications yet: use SCMP_ACT_ERRNO");
 	if (find(actions, CX_ARRAY_SIZE(actions), name, &action) < 0)
 		return cx_refuse(err, -EINVAL, where, name,
 			"use SCMP_ACT_ALLOW, SCMP_ACT_ERRNO, ...");
@@ -77,6 +78,7 @@ static int flags_of(const json_t *profile, uint32_t *ret, conex_error **err)
 		{ "SECCOMP_FILTER_FLAG_TSYNC", 0 },
 		{ "SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG },
 		{ "SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW },
+		{ "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV },
 	};
 	uint32_t flags = 0, one;
 	char where[64];
@@ -88,12 +90,14 @@ static int flags_of(const json_t *profile, uint32_t *ret, conex_error **err)
 
 		if (find(names, CX_ARRAY_SIZE(names), name, &one) < 0) {
 			snprintf(where, sizeof where, WHERE ".flags[%zu]", i);
-			return cx_refuse(err, -EINVAL, where, name, "without notifications"
-				" use SECCOMP_FILTER_FLAG_LOG, _SPEC_ALLOW or _TSYNC");
+			return cx_refuse(err, -EINVAL, where, name, "use SECCOMP_FILTER_FLAG_LOG,"
+				" _SPEC_ALLOW, _TSYNC or _WAIT_KILLABLE_RECV");
 		}
 		flags |= one;
 	}
-	*ret = flags;
+	/* how to wait for an answer: without a listener the kernel refuses it, runc drops it */
+	*ret = cx_seccomp_asks(profile) ? flags | SECCOMP_FILTER_FLAG_NEW_LISTENER
+		: flags & ~(uint32_t)SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
 	return 0;
 }
 

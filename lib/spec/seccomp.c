@@ -37,6 +37,18 @@ static int check_names(const json_t *call, size_t c, conex_error **err)
 	return 0;
 }
 
+/* Every system call would wait for an answer, the one that starts the program, too. */
+static int check_default(const json_t *seccomp, conex_error **err)
+{
+	const char *action = cx_json_text(seccomp, "defaultAction");
+
+	if (!action || strcmp(action, "SCMP_ACT_NOTIFY"))
+		return 0;
+	return cx_spec_bad(err, json_object_get(seccomp, "defaultAction"),
+		"nothing could start: name the system calls in a rule with SCMP_ACT_NOTIFY",
+		"linux.seccomp.defaultAction");
+}
+
 int cx_spec_check_seccomp(const json_t *root, conex_error **err)
 {
 	const json_t *seccomp = cx_json_at(root, "linux.seccomp"), *number;
@@ -47,6 +59,9 @@ int cx_spec_check_seccomp(const json_t *root, conex_error **err)
 
 	if (!seccomp)
 		return 0;
+	r = check_default(seccomp, err);
+	if (r < 0)
+		return r;
 	number = json_object_get(seccomp, "defaultErrnoRet");
 	r = check_errno(cx_json_text(seccomp, "defaultAction"), number,
 		"linux.seccomp.defaultErrnoRet", err);

@@ -12,7 +12,7 @@ RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 FORM = {"plan/format.h", "plan/operations.def"}
 # In include/ a header may know those above it.
 PUBLIC = [["base"], ["context"], ["spec"], ["cgroup", "namespace", "network", "image"],
-          ["container"], ["plan"], ["supervise"], ["conex"]]
+          ["container"], ["plan", "broker"], ["supervise"], ["conex"]]
 PUBLIC_RANK = {name: rank for rank, names in enumerate(PUBLIC) for name in names}
 
 

@@ -31,6 +31,20 @@ int cx_child_proc(struct cx_child *c)
 	return c->proc;
 }
 
+/* A keeper that takes no listener: what the filter asks about is answered by ENOSYS. */
+int cx_child_listener_begin(struct cx_child *c, uint64_t how)
+{
+	c->status->fetched = how == 0;
+	return 0;
+}
+
+int cx_child_listener_end(struct cx_child *c, uint64_t how, int listener)
+{
+	if (how == 0 && c->status->fetched && fcntl(listener, F_GETFD) == FD_CLOEXEC)
+		return close(listener);
+	return -EINVAL;
+}
+
 /* valgrind answers seccomp(2) and openat2(2) with ENOSYS: nothing here can work then. */
 static int kernel_hidden(void)
 {
@@ -186,6 +200,24 @@ TEST(filter_permissive)
 		"{'names': ['kill'], 'action': 'SCMP_ACT_ERRNO', 'errnoRet': 33, 'args': ["
 		"{'index': 0, 'value': 10, 'op': 'SCMP_CMP_LE'}, "
 		"{'index': 1, 'value': 0, 'op': 'SCMP_CMP_EQ'}]}]", list), 0);
+}
+
+/* By number and by argument; the call that isn't asked about gets through. */
+TEST(filter_asks)
+{
+	static const struct attempt list[] = {
+		{ SYS_getppid, 0, 0, ENOSYS },
+		{ SYS_socket, AF_UNIX, SOCK_STREAM, 0 },
+		{ SYS_socket, AF_INET, SOCK_STREAM, ENOSYS },
+		END
+	};
+
+	if (kernel_hidden())
+		SKIP("valgrind hides the kernel");
+	CHECK_INT(attempts("'defaultAction': 'SCMP_ACT_ALLOW', 'flags': ['SECCOMP_FILTER_FLAG_LOG'], 'syscalls': ["
+		"{'names': ['getppid'], 'action': 'SCMP_ACT_NOTIFY'}, "
+		"{'names': ['socket'], 'action': 'SCMP_ACT_NOTIFY', 'args': "
+		"[{'index': 0, 'value': 2, 'op': 'SCMP_CMP_EQ'}]}]", list), 0);
 }
 
 TEST(filter_kills)
@@ -378,6 +410,7 @@ int main(void)
 {
 	RUN(filter_default);
 	RUN(filter_permissive);
+	RUN(filter_asks);
 	RUN(filter_kills);
 	RUN(rights_of_a_user);
 	RUN(rights_absent);

@@ -124,18 +124,68 @@ TEST(refused)
 	check_refused("{'linux': {'sysctl': {'net/../kernel/panic': '1'}}}",
 		-EINVAL,
 		"linux.sysctl = net/../kernel/panic");
-	check_refused(SECCOMP("'defaultAction': 'SCMP_ACT_NOTIFY'"), -ENOTSUP,
-		"linux.seccomp.defaultAction = SCMP_ACT_NOTIFY");
 	check_refused(SECCOMP("'defaultAction': 'ALLOW'"), -EINVAL,
 		"linux.seccomp.defaultAction = ALLOW");
 	check_refused(SECCOMP("'defaultAction': 'SCMP_ACT_ALLOW', 'architectures': ['SCMP_ARCH_PDP11']"),
 		-EINVAL, "linux.seccomp.architectures[0] = SCMP_ARCH_PDP11");
 	check_refused(SECCOMP("'defaultAction': 'SCMP_ACT_ALLOW', 'flags': "
-		"['SECCOMP_FILTER_FLAG_LOG', 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV']"), -EINVAL,
-		"linux.seccomp.flags[1] = SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
+		"['SECCOMP_FILTER_FLAG_LOG', 'SECCOMP_FILTER_FLAG_NEW_LISTENER']"), -EINVAL,
+		"linux.seccomp.flags[1] = SECCOMP_FILTER_FLAG_NEW_LISTENER");
 	check_refused(SECCOMP("'defaultAction': 'SCMP_ACT_ALLOW', 'syscalls': [{'names': ['chroot'], "
 		"'action': 'SCMP_ACT_ERRNO', 'args': [{'index': 0, 'value': 1, 'op': 'EQ'}]}]"),
 		-EINVAL, "linux.seccomp.syscalls[0] = EQ");
+}
+
+#define ASKS(names, more) "{'linux': {'seccomp': {'defaultAction': 'SCMP_ACT_ALLOW', 'flags': " \
+	"['SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV'], 'syscalls': [{'names': [" names "], " \
+	"'action': 'SCMP_ACT_NOTIFY'}]}}, " more "}"
+#define NO_NEW "'process': {'noNewPrivileges': true}"
+
+/* With the program's start alone behind it, or with the change of ids and rights, too; an init and hooks. */
+TEST(what_cant_be_asked)
+{
+	check_refused(ASKS("'getppid', 'execve'", NO_NEW), -EINVAL, "linux.seccomp.syscalls[0].names[1] = execve");
+	check_refused(ASKS("'exit_group'", NO_NEW), -EINVAL, "linux.seccomp.syscalls[0].names[0] = exit_group");
+	check_refused(ASKS("'prctl'", "'process': {}"), -EINVAL, "linux.seccomp.syscalls[0].names[0] = prctl");
+	check_refused(ASKS("'write'", "'process': {}"), -EINVAL, "linux.seccomp.syscalls[0].names[0] = write");
+	check_refused(ASKS("'kill'", "'process': {'init': true}"), -EINVAL,
+		"linux.seccomp.syscalls[0].names[0] = kill");
+	check_refused(ASKS("'lseek'", "'hooks': {'startContainer': [{'path': '/x'}]}, 'process': {}"), -EINVAL,
+		"linux.seccomp.syscalls[0].names[0] = lseek");
+	free(plan_of(ASKS("'prctl', 'write', 'read', 'close', 'kill'", NO_NEW)));
+	free(plan_of(ASKS("'kill', 'lseek', 'pread64', 'openat_'", "'process': {}")));
+}
+
+/* Flags: 0x28 is a listener that waits killable, 0x8 a listener; without one neither. Released containers wait
+ * for their start under their filter. */
+TEST(listeners)
+{
+	struct cx_build b = { 0 };
+	struct cx_compile c = { .spec = parse(ASKS("'getppid'", NO_NEW)), .build = &b, .released = 1 };
+	struct cx_plan *plan = NULL;
+
+	check_operations(ASKS("'getppid'", NO_NEW), "no_new_privileges bounding identity capabilities death_signal seccomp");
+	check_line(ASKS("'getppid'", NO_NEW), 5,
+		"5 seccomp: install seccomp filter 80 bytes (flags 0x28, listener 0x0)  # linux.seccomp");
+	check_line(ASKS("'getppid'", "'process': {}"), 0,
+		"0 seccomp: install seccomp filter 80 bytes (flags 0x28, listener 0x2)  # linux.seccomp");
+	check_line("{'linux': {'seccomp': {'defaultAction': 'SCMP_ACT_ALLOW', 'flags': "
+		"['SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV', 'SECCOMP_FILTER_FLAG_LOG'], 'syscalls': "
+		"[{'names': ['getppid'], 'action': 'SCMP_ACT_ERRNO'}]}}, 'process': {}}", 0,
+		"0 seccomp: install seccomp filter 80 bytes (flags 0x2, listener 0x0)  # linux.seccomp");
+	CHECK_INT(cx_security_compile_start(&c, NULL, NULL), 0);
+	CHECK_INT(cx_security_compile_last(&c, NULL, NULL), 0);
+	CHECK_INT(cx_build_end(&b, &plan, NULL), 0);
+	CHECK_INT(plan->operations, 1);
+	CHECK_INT(((struct cx_op *)(plan + 1))->arg[2], CX_LISTENER_CLOSE);
+	free(plan);
+	c.spec = (json_decref((json_t *)c.spec), parse(ASKS("'accept4'", NO_NEW)));
+	CHECK_INT(cx_security_compile_start(&c, NULL, NULL), -EINVAL);
+	c.exec = 1;             /* not held: its keeper is there */
+	CHECK_INT(cx_security_compile_start(&c, NULL, NULL), 0);
+	CHECK_INT(cx_security_compile_last(&c, NULL, NULL), 0);
+	cx_build_free(&b);
+	json_decref((json_t *)c.spec);
 }
 
 TEST(names)
@@ -289,6 +339,8 @@ int main(void)
 	RUN(sysctl_names);
 	RUN(variants);
 	RUN(refused);
+	RUN(what_cant_be_asked);
+	RUN(listeners);
 	RUN(names);
 	RUN(cache);
 	RUN(cache_threads);

@@ -207,6 +207,9 @@ static void child_word(struct keeper *k, struct process *p, const struct cx_word
 			close(p->gift);
 		p->gift = fd;
 		fd = -1;
+	} else if (w->kind == CX_WORD_LISTENER && fd >= 0) {
+		listener_expect(k, p, fd);
+		fd = -1;
 	} else if (w->kind == CX_WORD_HELD) {
 		p->state = PROCESS_HELD;
 		p->tell |= 1U << (CX_MSG_HELD - CX_MSG_HELLO);

@@ -60,12 +60,14 @@ static int loop(struct keeper *k)
 	struct epoll_event e;
 
 	while (!k->orphaned || k->count > 0) {
-		int n = epoll_wait(k->epoll, &e, 1, patience(k));
+		int n = k->expected ? listeners_wait(k, &e) : epoll_wait(k->epoll, &e, 1, patience(k));
 
 		if (n < 0 && errno != EINTR)
 			return 1;
 		if (n > 0)
 			dispatch(k, &e);
+		if (k->expected)
+			listeners_look(k);
 		deadlines_passed(k);
 	}
 	run_undo(k);

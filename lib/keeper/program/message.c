@@ -252,19 +252,34 @@ static const struct cx_message *refusal(const struct process *p, struct cx_messa
 	return m;
 }
 
+/* A descriptor that was passed on is the host's alone. */
+static int pass_on(struct keeper *k, const struct cx_message *m, const void *bytes, int *fd)
+{
+	if (host_send(k, m, bytes, *fd) < 0)
+		return -1;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return 0;
+}
+
 static int tell_one(struct keeper *k, struct process *p, uint32_t type)
 {
 	struct cx_message m = { .type = type, .id = p->id };
 	const void *bytes = NULL;
-	int gift = -1;
+	int none = -1, *gift = &none;
 
+	if (type == CX_MSG_LISTENER) {
+		m.started.pid = p->pid;
+		return pass_on(k, &m, NULL, &p->listener);
+	}
 	if (type == CX_MSG_BARRIER || type == CX_MSG_HELD || type == CX_MSG_STARTED) {
 		m.started.pid = p->pid;
 		m.started.barrier = p->barrier;
 		m.started.at_ns = p->started_ns;
 		if (type != CX_MSG_BARRIER) {
 			timeline(p, &m, &bytes);
-			gift = p->gift;
+			gift = &p->gift;
 		}
 	} else if (type == CX_MSG_FAILED) {
 		if (p->refused)
@@ -283,15 +298,9 @@ static int tell_one(struct keeper *k, struct process *p, uint32_t type)
 		m.exited.peak = p->peak;
 		m.exited.at_ns = p->ended_ns;
 		m.exited.real_ns = p->ended_real_ns;
-		gift = p->gift;
+		gift = &p->gift;
 	}
-	if (host_send(k, &m, bytes, gift) < 0)
-		return -1;
-	if (gift >= 0) {
-		close(gift);
-		p->gift = -1;
-	}
-	return 0;
+	return pass_on(k, &m, bytes, gift);
 }
 
 static void want_write(struct keeper *k, int want)
@@ -306,7 +315,8 @@ static void want_write(struct keeper *k, int want)
 /* Frees the process when it has ended and all is said (or nobody is left to be told). */
 void host_tell(struct keeper *k, struct process *p)
 {
-	static const uint32_t order[] = { CX_MSG_BARRIER, CX_MSG_HELD, CX_MSG_STARTED, CX_MSG_FAILED, CX_MSG_EXITED };
+	static const uint32_t order[] = { CX_MSG_BARRIER, CX_MSG_LISTENER, CX_MSG_HELD, CX_MSG_STARTED, CX_MSG_FAILED,
+		CX_MSG_EXITED };
 
 	for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++) {
 		unsigned bit = 1U << (order[i] - CX_MSG_HELLO);

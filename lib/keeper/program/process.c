@@ -28,7 +28,7 @@ struct process *process_new(struct keeper *k, uint64_t id)
 	if (!p)
 		return NULL;
 	p->id = id;
-	p->pidfd = p->first = p->socket = p->gift = -1;
+	p->pidfd = p->first = p->socket = p->gift = p->listens = p->listener = -1;
 	p->next = k->processes[id % BUCKETS];
 	k->processes[id % BUCKETS] = p;
 	k->count++;
@@ -87,6 +87,9 @@ void process_free(struct keeper *k, struct process *p)
 	unwatch(k, &p->socket);
 	if (p->gift >= 0)
 		close(p->gift);
+	listener_forget(k, p);
+	if (p->listener >= 0)
+		close(p->listener);
 	process_forget_status(k, p);
 	if (p->plan)
 		plan_unref(k, p->plan);
@@ -237,6 +240,7 @@ void process_exited(struct keeper *k, struct process *p)
 		: (info.si_status & 0x7f) | (info.si_code == CLD_DUMPED ? 0x80 : 0);
 	for (int i = 0; i < 8 && p->socket >= 0; i++)
 		child_readable(k, p);   /* its last words, and whether it executed */
+	listener_forget(k, p);
 	p->zombie = p->flags & CX_LAUNCH_RELEASED && p->state != PROCESS_SETUP;
 	if (!p->zombie)
 		syscall(SYS_waitid, P_PIDFD, p->pidfd, NULL, WEXITED | WNOHANG, NULL);

@@ -25,6 +25,8 @@ struct process {
 	int pidfd;              /* of the first process (until it is known: of the first stage) */
 	int socket;             /* to the child until it executes; -1 */
 	int gift;               /* a descriptor that it handed out, not yet passed on; -1 */
+	int listens;            /* pidfd of who is about to install a seccomp filter with a listener; -1 */
+	int listener;           /* the listener, not yet passed on; -1 */
 	int state;
 	unsigned tell;          /* bit n: message type CX_MSG_HELLO + n is to be sent */
 	uint32_t flags;         /* struct cx_launch.flags */
@@ -55,6 +57,8 @@ struct keeper {
 	unsigned count;         /* processes that have not ended */
 	int orphaned;           /* the host is gone: kill, undo, leave */
 	int blocked;            /* the host's socket is full */
+	unsigned expected;      /* processes with .listens */
+	unsigned looks;         /* at their status pages, since the last one began */
 	struct rlimit nofile;   /* as the host had it: for children */
 	struct cx_status *spare;/* one status page kept for the next launch */
 	char buffer[sizeof(struct cx_message) + CX_MESSAGE_BYTES] __attribute__((aligned(16)));
@@ -89,6 +93,12 @@ struct cx_status *status_new(struct keeper *k);
 int watch(struct keeper *k, int fd, void *data);        /* data: tagged pointer */
 void unwatch(struct keeper *k, int *fd);                /* and closes it */
 int64_t now_ns(int clock);
+/* listener.c */
+struct epoll_event;
+void listener_expect(struct keeper *k, struct process *p, int pidfd);
+void listener_forget(struct keeper *k, struct process *p);
+void listeners_look(struct keeper *k);                  /* fetches those that are there */
+int listeners_wait(struct keeper *k, struct epoll_event *e);    /* one event, or a moment: as epoll_wait */
 /* plans.c, in message.c */
 struct plan *plan_find(struct keeper *k, uint64_t id);
 void plan_unref(struct keeper *k, struct plan *plan);
