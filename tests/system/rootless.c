@@ -400,6 +400,43 @@ TEST(hooks)
 }
 
 /* A map that the files don't allow: in newuidmap's or newgidmap's own words. */
+/* A system call of the container's is answered, after a look at its memory. An unprivileged keeper may take the
+ * listener, and we may read, though the program be somebody else's. */
+static void asked(const struct conex_run_options *given)
+{
+	static const char *const ask[] = { "mkdir", "mkdirat", NULL };
+	struct conex_run_options o = box_options(given);
+	struct conex_event ev = { .size = sizeof ev };
+	conex_container *c;
+	char path[16] = "";
+
+	o.ask = ask;
+	o.out = CONEX_STDIO_PIPE;
+	c = box_start(&o, CONEX_STRINGS("sh", "-c", "mkdir /tmp/asked && [ ! -e /tmp/asked ] && echo told"));
+	if (!GOOD(c ? 0 : -1) || (o.flags & CONEX_RUN_HOLD && !GOOD(conex_container_start(c, &box.err))))
+		return;
+	while (ev.type != CONEX_EVENT_SYSCALL)
+		if (!CHECK_INT(conex_next_event(box.cx, 20000, &ev, &box.err), 1))
+			return;
+	CHECK_INT(conex_syscall_read(ev.syscall, conex_syscall_arg(ev.syscall, strlen(conex_syscall_name(ev.syscall)) > 5),
+		path, sizeof "/tmp/asked", &box.err), sizeof "/tmp/asked");
+	CHECK_STR(path, "/tmp/asked");
+	GOOD(conex_syscall_return(ev.syscall, 0, &box.err));
+	CHECK_INT(conex_container_output(c, -1, &box.io, &box.err), 1);
+	CHECK_STR(box.io.out, "told\n");
+	box_end(c);
+}
+
+TEST(broker)
+{
+	asked(NULL);
+	asked(&(struct conex_run_options){ .flags = CONEX_RUN_HOLD });
+	asked(&(struct conex_run_options){ .flags = CONEX_RUN_INIT });
+	asked(&(struct conex_run_options){ .oci = "{\"process\":{\"noNewPrivileges\":false}}" });
+	if (mode == SUBORDINATE)
+		asked(&(struct conex_run_options){ .oci = "{\"process\":{\"user\":{\"uid\":1000,\"gid\":1000}}}" });
+}
+
 TEST(foreign_ids)
 {
 	struct conex_run_options o = { .oci = OCI({"linux": {"namespaces": [{"type": "user"}],
@@ -461,6 +498,7 @@ static void in_mode(void)
 	RUN(deaths);
 	RUN(clocks);
 	RUN(hooks);
+	RUN(broker);
 	RUN(foreign_ids);
 	RUN(twenty);
 }
