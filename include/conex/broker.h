@@ -13,7 +13,8 @@
  *
  * What a container can't ask about is what starts it, or what it calls itself before its program
  * runs: "execve", "exit_group", and without no_new_privs "prctl", "read" and others. These are
- * refused by conex_plan_new.
+ * refused by conex_plan_new. Hooks of kind startContainer ask, too, without no_new_privs. A
+ * handle ends with its answer, or with conex_close.
  *
  * Memory that an argument points to can change at any time: judge by one copy
  * (conex_syscall_read), act on that copy yourself (conex_syscall_inject, conex_syscall_return),

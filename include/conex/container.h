@@ -66,7 +66,7 @@ struct conex_run_options {
 	const struct conex_port *ports;     /* CONEX_PORTS({ "127.0.0.1", 8080, 80, "tcp" }) */
 	uint32_t share;                     /* CONEX_NS_…: these stay the host's */
 	conex_namespace *const *join;       /* these instead of new ones; NULL-ended */
-	const char *const *ask;             /* system calls to be answered by events; NULL-ended */
+	const char *const *ask;             /* system calls to be answered: conex/broker.h; NULL-ended */
 	int64_t grace_ms;                   /* of conex_container_stop; 0: 10,000 */
 	const conex_spec *spec;             /* E too; start from this instead of image or default */
 	const char *oci;                    /* E; runtime-spec JSON, merged last, for the rest */

@@ -75,14 +75,14 @@ enum {
 	CONEX_EVENT_KEEPER_LOST,  /* bound: its containers have ended; detached: they go on */
 	CONEX_EVENT_LIMIT,        /* watched cgroup: a limit was met: memory.high, memory.max, pids.max */
 	CONEX_EVENT_EMPTY         /* watched cgroup: its last process has ended */
-};                                /* 0.1 sends STARTED, EXITED, DELETED, OOM, PRESSURE, and from
+};                                /* 0.1 sends STARTED, EXITED, DELETED, OOM, PRESSURE, SYSCALL, and from
                                    * KEEPER_LOST on all */
 struct conex_event {
 	size_t size;
 	int type;
 	conex_container *container; /* borrowed until this thread asks again; so are the rest */
 	conex_process *process;     /* of conex_exec; .container is its container */
-	conex_syscall *syscall;
+	conex_syscall *syscall;     /* the caller's, until it is answered or conex_close ends it */
 	conex_job *job;
 	void *data;                 /* the .data given when the object was made */
 };

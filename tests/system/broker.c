@@ -2,6 +2,7 @@
  * die, many at once, programs of conex_exec, and contexts that are closed meanwhile. */
 #include "system/broker.h"
 
+#include <linux/seccomp.h>
 #include <time.h>
 
 TEST(values)
@@ -305,6 +306,28 @@ static void *wait_for_more(void *cx)
 	return (void *)(intptr_t)r;
 }
 
+/* One that waits for its answer can't be frozen before; a signal doesn't break it off. */
+TEST(paused)
+{
+	conex_container *c = start(NULL, PROBE("getppid"));
+	struct conex_event ev;
+	conex_syscall *s = c ? asked(&ev) : NULL;
+
+	if (!s)
+		return;
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER | 1 << 5, NULL) < 0
+	    && errno != EFAULT) {
+		box_end(c);
+		SKIP("before Linux 5.19 signals interrupt it");
+	}
+	CHECK_INT(conex_container_pause(c, 300, &box.err), 0);
+	GOOD(conex_container_kill(c, SIGWINCH, &box.err));
+	GOOD(conex_syscall_return(s, 8, &box.err));
+	CHECK_INT(conex_container_pause(c, PATIENCE_MS, &box.err), 1);
+	GOOD(conex_container_resume(c, &box.err));
+	ends_with(c, "8 0");
+}
+
 /* One thread waits for events while another closes. */
 TEST(closing_while_waiting)
 {
@@ -366,6 +389,7 @@ static void tests(void)
 	RUN(threads);
 	RUN(executed_programs);
 	RUN(children);
+	RUN(paused);
 	RUN(closing);
 	RUN(closing_while_waiting);
 	RUN(many_answer);

@@ -83,7 +83,24 @@ cgroup() {
 	no_cgroup compile-1
 }
 
-for test in hello limits many many_that_cant netns judge errors explain cgroup; do
+# One address is reached through it, the next port isn't, and nothing without it.
+broker() {
+	local out port
+	coproc server { exec /usr/bin/python3 -u -c 'import socket
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1])
+s.settimeout(60)
+c = s.accept()[0]
+c.sendall(b"from outside\n")'; }
+	read -r port <&"${server[0]}" || return
+	out=$(becomes 1 "$examples/broker" "$root" 127.0.0.1 "$port" nc 127.0.0.1 $((port - 1)) 2>&1) &&
+		has "$out" 'ermission denied' &&
+		becomes 1 "$examples/hello" "$root" nc 127.0.0.1 "$port" &&
+		[ "$("$examples/broker" "$root" 127.0.0.1 "$port" nc 127.0.0.1 "$port")" = 'from outside' ] || return
+	has "$(becomes 2 "$examples/broker" 2>&1)" usage
+}
+
+for test in hello limits many many_that_cant netns judge errors explain cgroup broker; do
 	check $test $test
 done
 check 'nothing is mounted' sh -c "! grep '$box' /proc/self/mountinfo"

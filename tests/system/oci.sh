@@ -299,6 +299,32 @@ check "update, by options and by JSON" updates
 check "events --stats" tells
 oci delete --force "$me-exec"
 
+# ---- an agent answers system calls (seccomp notification) ----
+
+# The shell's $PPID is what the agent says, of the container's program and of exec's; both with no_new_privs
+# and without.
+asks() {
+	local agent said i
+	bundle "asks-$1" "{\"process\": {\"noNewPrivileges\": $1, \"args\": [\"sh\", \"-c\", \"echo of \$PPID; sleep 1000\"]},
+		\"linux\": {\"seccomp\": {\"defaultAction\": \"SCMP_ACT_ALLOW\", \"defaultErrnoRet\": null, \"listenerPath\": \"$box/agent-$1\",
+		\"listenerMetadata\": \"meta\", \"syscalls\": [{\"names\": [\"getppid\"], \"action\": \"SCMP_ACT_NOTIFY\"}]}}}" || return
+	fails 'linux.seccomp.listenerPath' oci create --bundle "$box/asks-$1" "$me-asks" || return
+	/usr/bin/python3 -B "$CX_SRCDIR/tests/system/agent.py" "$box/agent-$1" 4711 4712 >"$box/states-$1" &
+	agent=$!
+	for ((i = 0; i < 500; i++)); do [ ! -S "$box/agent-$1" ] && sleep 0.02 || break; done
+	oci create --bundle "$box/asks-$1" --pid-file "$box/pid" "$me-asks" >"$box/out" </dev/null || return
+	is "$me-asks" created && oci start "$me-asks" || return
+	for ((i = 0; i < 500; i++)); do [ ! -s "$box/out" ] && sleep 0.02 || break; done
+	has "$(cat "$box/out")" '^of 4711$' || return
+	said=$(oci exec "$me-asks" sh -c 'echo of $PPID') && has "$said" '^of 4712$' || return
+	oci delete --force "$me-asks" && wait $agent || return
+	has "$(sed -n 1p "$box/states-$1")" '"fds": ?\["seccompFd"\]' '"metadata": ?"meta"' '"status": ?"creating"' \
+		"\"pid\": ?$(cat "$box/pid")," "\"id\": ?\"$me-asks\"" "\"bundle\": ?\"$box/asks-$1\"" ' 1$' || return
+	has "$(sed -n 2p "$box/states-$1")" '"status": ?"running"' "\"id\": ?\"$me-asks\"" ' 1$'
+}
+check "an agent at listenerPath gets create's and exec's listeners" asks true
+check "the same without no_new_privs" asks false
+
 # ---- the rest ----
 
 describes() {
