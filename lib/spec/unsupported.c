@@ -1,6 +1,5 @@
 /* What the runtime-spec has and conex doesn't do: refused, never dropped in silence. */
 #include "spec/check.h"
-#include "spec/spec.h"
 
 /* Few kernels have resctrl. An empty object asks for nothing. */
 int cx_spec_check_unsupported(const json_t *root, conex_error **err)
