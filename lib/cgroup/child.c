@@ -207,13 +207,14 @@ int cx_child_mount_cgroup(struct cx_child *c, const struct cx_op *op)
 		drop(&at);
 		return r;
 	}
-	r = dir = make_tmpfs(c);
-	if (r >= 0)
-		r = attach(c, dir, at, "");
+	dir = make_tmpfs(c);
+	r = dir < 0 ? dir : c->apart ? 0 : attach(c, dir, at, "");
 	for (uint32_t n = 0; r == 0 && n + 1 < count; n += 2)
 		r = add_hierarchy(c, op, n, dir);
 	if (r == 0) /* only now: read-only takes no directories */
 		r = set_attributes(c, dir, op->arg[3], target);
+	if (r == 0 && c->apart)
+		r = attach(c, dir, at, "");
 	drop(&dir);
 	drop(&at);
 	return r;

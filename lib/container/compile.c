@@ -7,6 +7,12 @@
 
 #include <string.h>
 
+/* A file system that is the container's alone, so that what is missing may be made. */
+static int has_root(const struct cx_compile *c)
+{
+	return (c->made & CONEX_NS_MOUNT) || (c->apart && !c->exec);
+}
+
 static int compile_terminal(struct cx_compile *c)
 {
 	const json_t *spec = c->spec;
@@ -16,7 +22,7 @@ static int compile_terminal(struct cx_compile *c)
 		return 0;
 	}
 	c->build->head.flags |= CX_PLAN_TERMINAL;
-	cx_op(c->build, terminal, "process.terminal", !c->exec && (c->made & CONEX_NS_MOUNT),
+	cx_op(c->build, terminal, "process.terminal", !c->exec && has_root(c),
 		cx_json_int(spec, "process.user.uid", 0),
 		cx_json_int(spec, "process.consoleSize.height", 0),
 		cx_json_int(spec, "process.consoleSize.width", 0));
@@ -52,9 +58,8 @@ static int compile_cwd(struct cx_compile *c)
 {
 	const char *cwd = cx_json_text(c->spec, "process.cwd");
 
-	if (cwd && (c->exec || (c->made & CONEX_NS_MOUNT) || strcmp(cwd, "/")))
-		cx_op(c->build, chdir, "process.cwd", cx_cell_slot(c->build, CX_SLOT_CWD, cwd),
-			(c->made & CONEX_NS_MOUNT) != 0);
+	if (cwd && (c->exec || has_root(c) || strcmp(cwd, "/")))
+		cx_op(c->build, chdir, "process.cwd", cx_cell_slot(c->build, CX_SLOT_CWD, cwd), has_root(c));
 	return 0;
 }
 
@@ -69,6 +74,17 @@ static int compile_init(struct cx_compile *c, conex_error **err)
 	return 0;
 }
 
+/* Without SELinux a mount's label means nothing to anybody, and engines ask for it by habit; a process that
+ * shall be confined and can't be is another matter (security/). */
+static void note_labels(struct cx_compile *c, conex *cx)
+{
+	const char *label = cx_json_text(c->spec, "linux.mountLabel");
+
+	c->unlabelled = !cx_security_has_selinux();
+	if (label && *label && c->unlabelled && !c->exec)
+		cx_log(cx, 4, "linux.mountLabel %s: SELinux isn't at work on this machine, nothing is labelled", label);
+}
+
 #define STEP(call) \
 	do { \
 		int r_ = (call); \
@@ -79,6 +95,7 @@ static int compile_init(struct cx_compile *c, conex_error **err)
 static int compile_all(struct cx_compile *c, conex *cx, conex_error **err)
 {
 	STEP(cx_namespace_compile_begin(c, err));
+	note_labels(c, cx);
 	cx_security_compile_affinity(c, "initial");
 	STEP(cx_cgroup_compile(c, cx->cgroups, err));
 	STEP(cx_network_compile_devices(c, err));
@@ -92,6 +109,7 @@ static int compile_all(struct cx_compile *c, conex *cx, conex_error **err)
 	STEP(cx_security_compile_sysctl(c, err));
 	STEP(cx_rootfs_compile_protect(c, err));
 	STEP(compile_terminal(c));
+	cx_namespace_compile_mounts(c);
 	STEP(compile_cwd(c));
 	STEP(cx_security_compile_rights(c, cx->seccomp, err));
 	STEP(compile_init(c, err));

@@ -7,10 +7,12 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static const struct { const char *kinds[2], *status; } stages[] = {
-	[CX_HOOKS_RUNTIME] = { { "prestart", "createRuntime" }, "creating" },
-	[CX_HOOKS_POSTSTART] = { { "poststart", NULL }, "running" },
-	[CX_HOOKS_POSTSTOP] = { { "poststop", NULL }, "stopped" },
+/* prestart is specified as of the start operation, when the container has been created; that all runtimes call
+ * it within create doesn't change what it is told. */
+static const struct { const char *kinds[2], *status[2]; } stages[] = {
+	[CX_HOOKS_RUNTIME] = { { "prestart", "createRuntime" }, { "created", "creating" } },
+	[CX_HOOKS_POSTSTART] = { { "poststart" }, { "running" } },
+	[CX_HOOKS_POSTSTOP] = { { "poststop" }, { "stopped" } },
 };
 
 struct cx_hooks {               /* a chain under way; at most one a container */
@@ -74,7 +76,7 @@ static int state_memfd(const struct cx_hooks *h)
 	cx_autofree char *text = NULL;
 
 	if (state) {
-		json_object_set_new(state, "status", json_string(stages[h->stage].status));
+		json_object_set_new(state, "status", json_string(stages[h->stage].status[h->kind]));
 		json_object_set_new(state, "pid", json_integer(h->stage == CX_HOOKS_POSTSTOP ? 0 : h->c->task.pid));
 		text = json_dumps(state, JSON_COMPACT);
 		json_decref(state);

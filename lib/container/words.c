@@ -34,6 +34,7 @@ static const struct { uint32_t op; int error; const char *hint; } hints[] = {
 	{ CX_OP_affinity, EINVAL, "none of these processors is the container's" },
 	{ CX_OP_memory_policy, EINVAL, "name memory nodes that the machine has and the container's cpuset allows" },
 	{ CX_OP_oom_score, EACCES, "lowering it takes CAP_SYS_RESOURCE" },
+	{ CX_OP_root_of, ENOTTY, "this kernel is too old to find it: Linux 6.13" },
 	{ CX_OP_mount_source, EINVAL, "a directory goes on a directory, a file on a file" },
 	{ CX_OP_mount_new, EPERM, "the kernel allows it only with pid, net or user namespaces of its own (share)" },
 	{ CX_OP_mount_new, EINVAL, "an option that this kernel's file system doesn't know" },

@@ -17,8 +17,11 @@ struct cx_child {
 	int keeper;                     /* SOCK_SEQPACKET to the keeper; close-on-exec: its end says "executed" */
 	int fd[CX_FD_COUNT];            /* the launch's descriptors, -1 where not given */
 	int source[CX_CHILD_SOURCES];   /* detached trees (operation "source"), -1 where not open */
+	unsigned char late[CX_CHILD_SOURCES]; /* of a source that is only held: how to clone it (rootfs/child-path.h) */
 	int root;                       /* the root file system's directory; -1: not yet, or "/" (after pivot) */
 	int real_root;                  /* of the mount namespace, the host's, until pivot; -1 */
+	int apart;                      /* 1: the root is a detached tree, in which nothing can be changed that is mounted
+	                                 * already, but mounted on what is detached itself (Linux 6.15) */
 	int proc;                       /* a private, detached proc mount for writes to /proc/self/...; -1: none yet */
 	int null;                       /* /dev/null, opened and checked (character device 1:3) before pivot; -1: not yet */
 	unsigned tree;                  /* rootfs's own notes */

@@ -125,6 +125,17 @@ static int compile_user_first(struct cx_compile *c, conex_error **err)
 	return 0;
 }
 
+/* In the host's mounts, or in those of somebody's namespace that the specification names, with a root of its
+ * own. A namespace given by handle is taken as it is. */
+static int is_apart(const struct cx_compile *c)
+{
+	size_t at;
+	const json_t *ns = entry(c, "mount", &at);
+
+	return !is_given(c, CONEX_NS_MOUNT) && (!ns || cx_json_text(ns, "path"))
+		&& (cx_json_at(c->spec, "root.path") || cx_json_at(c->spec, "root.overlay"));
+}
+
 int cx_namespace_compile_begin(struct cx_compile *c, conex_error **err)
 {
 	struct cx_build *b = c->build;
@@ -132,6 +143,7 @@ int cx_namespace_compile_begin(struct cx_compile *c, conex_error **err)
 
 	c->rootless = cx_ids_rootless();
 	c->nested = cx_ids_nested();
+	c->apart = is_apart(c);
 	for (size_t i = 0; i < CX_ARRAY_SIZE(kinds); i++) {
 		const json_t *ns = entry(c, kinds[i].name, &at);
 
@@ -183,8 +195,11 @@ static void join_paths(struct cx_compile *c)
 		if (!(c->joined & kinds[i].kind) || !joins_now(c, kinds[i].kind) || !(ns = entry(c, kinds[i].name, &at)))
 			continue;
 		snprintf(object, sizeof object, "linux.namespaces[%zu] %s", at, kinds[i].name);
-		cx_op(c->build, join_path, object, cx_cell_text(c->build, cx_json_text(ns, "path")),
-			kinds[i].clone);
+		if (c->apart && kinds[i].kind == CONEX_NS_MOUNT)
+			cx_op(c->build, hold_mounts, object, cx_cell_text(c->build, cx_json_text(ns, "path")));
+		else
+			cx_op(c->build, join_path, object, cx_cell_text(c->build, cx_json_text(ns, "path")),
+				kinds[i].clone);
 	}
 }
 
@@ -218,6 +233,8 @@ int cx_namespace_compile_enter(struct cx_compile *c, conex_error **err)
 
 	(void)err;
 	if (c->exec) {          /* all at once, as the container's first process is in them */
+		if (c->apart)
+			cx_op(b, root_of, "root", CX_FD_EXEC);
 		if (c->joined)
 			cx_op(b, join, NULL, CX_FD_EXEC, cx_namespace_clone_flags(c->joined));
 	} else {
@@ -236,6 +253,13 @@ int cx_namespace_compile_enter(struct cx_compile *c, conex_error **err)
 	if (b->head.flags & CX_PLAN_MAPS && !user_first(c))
 		cx_op(b, barrier, "linux.uidMappings", 0);
 	return 0;
+}
+
+/* A detached tree can be mounted on only from the namespace that it was cloned in. */
+void cx_namespace_compile_mounts(struct cx_compile *c)
+{
+	if (c->apart && !c->exec && (c->joined & CONEX_NS_MOUNT))
+		cx_op(c->build, join_mounts, "linux.namespaces mount");
 }
 
 int cx_namespace_compile_become(struct cx_compile *c, conex_error **err)

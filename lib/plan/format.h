@@ -65,6 +65,10 @@ enum cx_fd {                            /* descriptors that a launch may bring *
 #define CX_LISTENER_TRACEABLE 0x1u      /* an unprivileged keeper may fetch from traceable processes only */
 #define CX_LISTENER_CLOSE 0x2u          /* close our own: there is more to come than the program */
 
+/* Flags of source, beside AT_RECURSIVE. */
+#define CX_SOURCE_LATE 0x2u             /* held only, and cloned where it is mounted */
+#define CX_SOURCE_PRIVATE 0x4u          /* no peer of the host's mounts */
+
 /* struct cx_plan.flags */
 #define CX_PLAN_MAPS 0x1u               /* the keeper writes uid_map and gid_map, then lifts barrier 0 */
 #define CX_PLAN_STAGES 0x2u             /* has a clone operation: the pid is in the status page */
@@ -124,7 +128,7 @@ struct cx_status {
 	X(symlinkat) X(chown) X(chmod) X(pivot_root) X(umount2) X(fchdir) X(chdir) X(fstat) X(setsid) \
 	X(sendmsg) X(accept4) X(prlimit) X(seccomp) X(capset) X(execve) X(recv) X(mount) X(statfs) X(umask) \
 	X(personality) X(sched_setattr) X(ioprio_set) X(sched_setaffinity) X(set_mempolicy) X(keyctl) \
-	X(pidfd_open) X(pidfd_getfd)
+	X(pidfd_open) X(pidfd_getfd) X(chroot) X(pidfd_send_signal)
 enum cx_call {
 #define CX_CALL(name) CX_CALL_##name,
 	CX_CALLS(CX_CALL)

@@ -144,11 +144,29 @@ static int dress(struct cx_child *c, int fd, const struct cx_op *op, const char 
 	return r;
 }
 
+static int clone_late(struct cx_child *c, int *tree, unsigned char how, const char *path)
+{
+	int fd;
+
+	if (how == CX_LATE_NO)
+		return 0;
+	fd = cx_sys_open_tree(*tree, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+		| (how == CX_LATE_ALL ? AT_RECURSIVE : 0));
+	if (fd < 0)
+		return cx_child_fail(c, CX_CALL_open_tree, path);
+	cx_rootfs_drop(tree);
+	*tree = fd;
+	return 0;
+}
+
 int cx_child_mount_source(struct cx_child *c, const struct cx_op *op)
 {
 	const char *path = cx_child_text(c, op->arg[1]);
-	int *tree = &c->source[op->arg[0]], r = dress(c, *tree, op, path);
+	int *tree = &c->source[op->arg[0]];
+	int r = clone_late(c, tree, c->late[op->arg[0]], path);
 
+	if (r == 0)
+		r = dress(c, *tree, op, path);
 	if (r == 0)
 		r = cx_rootfs_attach(c, *tree, path, !!(op->arg[2] & CX_MOUNT_STRICT));
 	cx_rootfs_drop(tree);

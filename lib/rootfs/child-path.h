@@ -10,7 +10,15 @@ enum {
 		CX_CHILD_SOURCES - 1, /* /dev of the new root, while it is being filled */
 	CX_SOURCE_EMPTY =
 		CX_CHILD_SOURCES - 2, /* the empty directory that masks directories */
+	CX_SOURCE_ROOT =
+		CX_CHILD_SOURCES - 3, /* a detached root: as such it can be mounted on
+				       * only as long as this is open */
+	CX_SOURCE_MOUNTS =
+		CX_CHILD_SOURCES - 4, /* a mount namespace that is joined last of all */
 };
+
+/* c->late */
+enum { CX_LATE_NO, CX_LATE_ONE, CX_LATE_ALL };
 
 /* c->tree: what of rootfs's own is mounted somewhere already, and so has to be cloned for
  * its next use */

@@ -2,17 +2,19 @@
  * child.c runs. Mounts are compiled in mounts.c, /dev in devices.c. */
 #include "rootfs/parts.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/utsname.h>
 #include "base/error.h"
 #include "base/kernel.h"
 #include "spec/spec.h"
 
-/* Without a mount namespace of its own a container has the host's file system as it is:
- * container/ has refused a spec that wants it otherwise. */
+/* Without a mount namespace of its own and without a root a container has the file system
+ * of the namespace that it is in. */
 static int active(const struct cx_compile *c)
 {
-	return !c->exec && (c->made & CONEX_NS_MOUNT);
+	return !c->exec && ((c->made & CONEX_NS_MOUNT) || c->apart);
 }
 
 static uint32_t asked_propagation(const struct cx_compile *c)
@@ -34,7 +36,8 @@ static uint32_t host_propagation(const struct cx_compile *c)
 
 int cx_rootfs_isolated(const struct cx_compile *c)
 {
-	return !(asked_propagation(c) & MS_SHARED) && (host_propagation(c) & MS_PRIVATE);
+	return c->apart
+	       || (!(asked_propagation(c) & MS_SHARED) && (host_propagation(c) & MS_PRIVATE));
 }
 
 int cx_rootfs_skip_source(struct cx_compile *c, const char *object, conex_error **err)
@@ -58,19 +61,6 @@ int cx_rootfs_add_source(struct cx_compile *c, const char *object, uint64_t path
 	return r;
 }
 
-/* A file system belongs to the user namespace that mounted it, and only who has rights there may
- * map its ids: with a user namespace of its own the container's first stage does it, as the host's
- * root, and hands the detached trees on; the keeper needs not know of it. */
-int cx_rootfs_compile_outside(struct cx_compile *c, conex_error **err)
-{
-	uint32_t shared = asked_propagation(c) & MS_SHARED;
-
-	if (!active(c) || !c->userns)
-		return 0;
-	return cx_rootfs_compile_mapped_sources(c,
-		shared ? 0 : host_propagation(c) & ~(uint32_t)MS_REC, err);
-}
-
 static int compile_root_source(struct cx_compile *c, conex_error **err)
 {
 	const char *path = cx_json_text(c->spec, "root.path");
@@ -81,15 +71,61 @@ static int compile_root_source(struct cx_compile *c, conex_error **err)
 		return cx_refuse(err, -EINVAL, "root.path", path,
 			"the absolute path of a directory with the root file system");
 	cx_op(c->build, source, "root.path", CX_ROOTFS_ROOT_SOURCE,
-		cx_cell_slot(c->build, CX_SLOT_ROOTFS, path), AT_RECURSIVE);
+		cx_cell_slot(c->build, CX_SLOT_ROOTFS, path),
+		AT_RECURSIVE | (c->apart ? CX_SOURCE_PRIVATE : 0));
 	return 0;
+}
+
+static int kernel_is(int major, int minor)
+{
+	struct utsname u;
+	int a = 0, b = 0;
+
+	return uname(&u) == 0 && sscanf(u.release, "%d.%d", &a, &b) == 2
+	       && (a > major || (a == major && b >= minor));
+}
+
+/* The namespace's mounts are others' as well, and nothing may be mounted there: what this
+ * container has is a tree that no namespace knows, cloned before any is joined, for paths
+ * are the host's. A user namespace has no rights to clone from a mount namespace that isn't
+ * its own. */
+static int compile_apart(struct cx_compile *c, conex_error **err)
+{
+	int r;
+
+	if (!kernel_is(6, 15)) /* the first that mounts on what is itself detached */
+		return cx_refuse(err, -EOPNOTSUPP, "linux.namespaces", NULL,
+			"{\"type\": \"mount\"}: a root file system in somebody else's "
+			"mount namespace takes Linux 6.15");
+	if (c->userns)
+		return cx_refuse(err, -EPERM, "linux.namespaces", "user",
+			"with a user namespace a mount namespace as well: "
+			"add {\"type\": \"mount\"}");
+	c->build->sources = CX_ROOTFS_ROOT_SOURCE + 1;
+	r = compile_root_source(c, err);
+	return r < 0 ? r : cx_rootfs_compile_mount_sources(c, err);
+}
+
+/* A file system belongs to the user namespace that mounted it, and only who has rights there may
+ * map its ids: with a user namespace of its own the container's first stage does it, as the host's
+ * root, and hands the detached trees on; the keeper needs not know of it. */
+int cx_rootfs_compile_outside(struct cx_compile *c, conex_error **err)
+{
+	uint32_t shared = asked_propagation(c) & MS_SHARED;
+
+	if (c->apart && !c->exec)
+		return compile_apart(c, err);
+	if (!active(c) || !c->userns)
+		return 0;
+	return cx_rootfs_compile_mapped_sources(c,
+		shared ? 0 : host_propagation(c) & ~(uint32_t)MS_REC, err);
 }
 
 int cx_rootfs_compile_sources(struct cx_compile *c, conex_error **err)
 {
 	int shared = !!(asked_propagation(c) & MS_SHARED), r;
 
-	if (!active(c))
+	if (!active(c) || c->apart)
 		return 0;
 	c->build->sources = CX_ROOTFS_ROOT_SOURCE + 1;
 	/* A bind that shall hand mounts back to the host has to be cloned while it still
@@ -152,7 +188,7 @@ int cx_rootfs_compile(struct cx_compile *c, conex_error **err)
 	if (r < 0)
 		return r;
 	cx_op(c->build, root, "root", CX_ROOTFS_ROOT_SOURCE,
-		overlay ? 0 : cx_cell_slot(c->build, CX_SLOT_ROOTFS, path));
+		overlay ? 0 : cx_cell_slot(c->build, CX_SLOT_ROOTFS, path), c->apart);
 	r = cx_rootfs_compile_mounts(c, &source, err);
 	return r < 0 ? r : cx_rootfs_compile_devices(c, source, err);
 }
@@ -162,9 +198,14 @@ int cx_rootfs_compile_finish(struct cx_compile *c, conex_error **err)
 	uint32_t asked = asked_propagation(c);
 
 	(void)err;
+	if (c->exec && c->apart)
+		cx_op(c->build, chroot, "root");
 	if (!active(c))
 		return 0;
-	cx_op(c->build, pivot, NULL);
+	if (c->apart)
+		cx_op(c->build, chroot, "root");
+	else
+		cx_op(c->build, pivot, NULL);
 	/* private and slave it is already, since before it was cloned */
 	if (asked & (MS_SHARED | MS_UNBINDABLE))
 		cx_op(c->build, attributes, "linux.rootfsPropagation",

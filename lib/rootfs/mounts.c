@@ -107,7 +107,7 @@ static int add_context(const struct cx_compile *c, struct mount *m)
 		"bind" };
 	const char *label = cx_json_text(c->spec, "linux.mountLabel");
 
-	if (!label || !*label || !m->type || (m->options.flags & (CX_OPTION_BIND | CX_OPTION_REMOUNT)))
+	if (!label || !*label || c->unlabelled || !m->type || (m->options.flags & (CX_OPTION_BIND | CX_OPTION_REMOUNT)))
 		return 0;
 	for (size_t i = 0; i < CX_ARRAY_SIZE(labelled); i++)
 		if (!strcmp(m->type, labelled[i]))
@@ -178,6 +178,11 @@ static int check_mount(
 	if (!strcmp(m->target, "/") && !(flags & CX_OPTION_REMOUNT))
 		return cx_refuse(
 			err, -EINVAL, m->object, "/", "root.path for the root itself");
+	if (c->apart
+		&& (flags & CX_OPTION_REMOUNT || m->options.propagation & (MS_SHARED | MS_UNBINDABLE)))
+		return cx_refuse(err, -EOPNOTSUPP, m->object, NULL,
+			"no remount, shared or unbindable, or a mount namespace of its own: "
+			"add {\"type\": \"mount\"} to linux.namespaces");
 	if (flags & CX_OPTION_REMOUNT)
 		return !m->data[0] || (flags & CX_OPTION_BIND)
 			       ? 0
@@ -343,6 +348,22 @@ static unsigned tree_flags(const struct mount *m)
 	return m->options.flags & CX_OPTION_RECURSIVE ? AT_RECURSIVE : 0;
 }
 
+/* The kernel lists mounts by age, so a bind is cloned only when its turn comes; held until
+ * then. Not what the host shall see the mounts of (it is the host's peer no more then), not
+ * what gets an id map of its own, nor in user namespaces, where a clone can fail on its
+ * own account. */
+static unsigned source_flags(const struct cx_compile *c, const struct mount *m)
+{
+	const char *propagation = cx_json_text(c->spec, "linux.rootfsPropagation");
+
+	if (c->apart)
+		return CX_SOURCE_PRIVATE;
+	if (c->userns || c->nested || m->options.flags & CX_OPTION_IDMAP
+		|| (propagation && cx_rootfs_propagation(propagation) & MS_SHARED))
+		return 0;
+	return CX_SOURCE_LATE;
+}
+
 int cx_rootfs_compile_mapped_sources(struct cx_compile *c, uint32_t propagation, conex_error **err)
 {
 	uint32_t source = CX_ROOTFS_ROOT_SOURCE + 1;
@@ -389,7 +410,8 @@ int cx_rootfs_compile_mount_sources(struct cx_compile *c, conex_error **err)
 			r = cx_rootfs_skip_source(c, m.object, err); /* open already */
 		else if (r == 0)
 			r = cx_rootfs_add_source(c, m.object,
-				cx_cell_text(c->build, m.source), tree_flags(&m), err);
+				cx_cell_text(c->build, m.source),
+				tree_flags(&m) | source_flags(c, &m), err);
 		if (r < 0)
 			return r;
 		if (!c->userns)

@@ -14,6 +14,7 @@ void cx_seccomp_cache_free(struct cx_seccomp_cache *cache);
  * later; else by last. */
 int cx_security_compile_sysctl(struct cx_compile *c, conex_error **err);
 int cx_security_compile_rights(struct cx_compile *c, struct cx_seccomp_cache *cache, conex_error **err);
+int cx_security_has_selinux(void);
 /* Called by rights. */
 int cx_security_compile_labels(struct cx_compile *c, conex_error **err);
 void cx_security_compile_schedule(struct cx_compile *c);

@@ -21,7 +21,7 @@ static int has_apparmor(void)
 }
 
 /* Compiled in or not: it is at work where its file system is mounted, as libselinux sees it. */
-static int has_selinux(void)
+int cx_security_has_selinux(void)
 {
 	struct statfs fs;
 
@@ -55,18 +55,14 @@ static int compile_apparmor(struct cx_compile *c, conex_error **err)
 
 int cx_security_compile_labels(struct cx_compile *c, conex_error **err)
 {
-	const char *mounts = cx_json_text(c->spec, "linux.mountLabel");
 	const char *label = cx_json_text(c->spec, "process.selinuxLabel");
 	int r = compile_apparmor(c, err);
 
 	if (r < 0)
 		return r;
-	/* mountLabel is an option of the file systems that rootfs/ mounts */
-	if (mounts && *mounts && !has_selinux())
-		return refuse("linux.mountLabel", mounts, "SELinux", err);
 	if (!label || !*label)
 		return 0;
-	if (!has_selinux())
+	if (!cx_security_has_selinux())
 		return refuse("process.selinuxLabel", label, "SELinux", err);
 	cx_op(c->build, label, "process.selinuxLabel", cx_cell_text(c->build, "SELinux"),
 		cx_cell_text(c->build, label), 0);

@@ -145,13 +145,14 @@ static int check_device(const json_t *list, size_t i, conex_error **err)
 	return 0;
 }
 
-/* Masks are mounts: without a mount namespace of the container's they would be the
- * host's. */
+/* Masks are mounts: without a mount namespace and a root of the container's they would be
+ * the host's. */
 static int check_masks(const json_t *root, const char *where, conex_error **err)
 {
 	const json_t *list = cx_json_at(root, where);
 
-	if (json_array_size(list) && !cx_spec_namespace(root, "mount"))
+	if (json_array_size(list) && !cx_spec_namespace(root, "mount")
+	    && !cx_json_at(root, "root.path") && !cx_json_at(root, "root.overlay"))
 		return cx_spec_bad(err, list,
 			"this would change the host's mounts: "
 			"add {\"type\": \"mount\"} to linux.namespaces, or remove it",

@@ -55,7 +55,7 @@ TEST(all_kinds)
 	CHECK_INT(run(""), 0);
 	CHECK(strstr(box.out, "\"status\":\"created\"") && strstr(box.out, "\"org.example\":\"7\""));
 	CHECK_STR(order(), "prestart createRuntime createContainer poststart poststop");
-	CHECK(has("prestart", "\"status\":\"creating\"") && has("createRuntime", "\"status\":\"creating\""));
+	CHECK(has("prestart", "\"status\":\"created\"") && has("createRuntime", "\"status\":\"creating\""));
 	CHECK(has("poststart", "\"status\":\"running\"") && has("poststop", "\"status\":\"stopped\""));
 	/* on the host's side the host's namespaces, inside the container's */
 	CHECK(has("prestart", ns_of(0, "mnt")) && has("poststop", ns_of(0, "mnt")));
