@@ -164,7 +164,7 @@ static int execute(struct oci *rt, conex_container *c, const conex_spec *spec, i
 		.flags = terminal ? CONEX_RUN_TTY : 0, .user = rt->o.user };
 	const char *const *args = rt->o.process ? NULL : (const char *const *)rt->o.args + 1;
 	const char *env[3];
-	int fds[16];
+	int fds[MAX_FDS];
 
 	if (extra_fds(&rt->o, fds, &o.fds_size, env) < 0)
 		return -1;

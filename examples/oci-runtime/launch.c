@@ -29,21 +29,28 @@ int write_pid_file(const char *path, pid_t pid)
 	return 0;
 }
 
+/* Before this program opens anything: a descriptor of its own in the place of one that the caller forgot
+ * would else go into the container. */
+void note_fds(struct options *o)
+{
+	while (o->inherited < MAX_FDS && fcntl(3 + o->inherited, F_GETFD) >= 0)
+		o->inherited++;
+}
+
 /* Descriptors 3 and up that the program gets as well: systemd's sockets, then those to be preserved. */
-int extra_fds(const struct options *o, int fds[16], size_t *ret_count, const char **ret_env)
+int extra_fds(const struct options *o, int fds[MAX_FDS], size_t *ret_count, const char **ret_env)
 {
 	static char listen_fds[32];
 	const char *listen = getenv("LISTEN_FDS");
 	long sockets = listen ? strtol(listen, NULL, 10) : 0;
 	long more = o->preserve_fds ? strtol(o->preserve_fds, NULL, 10) : 0, all = sockets + more;
 
-	if (sockets < 0 || more < 0 || all > 16)
-		return say("%ld descriptors are to be handed on (LISTEN_FDS, --preserve-fds); 16 can be", all);
-	for (int i = 0; i < all; i++) {
+	if (sockets < 0 || more < 0 || all > MAX_FDS)
+		return say("%ld descriptors are to be handed on (LISTEN_FDS, --preserve-fds); %d can be", all, MAX_FDS);
+	if (all > o->inherited)
+		return say("--preserve-fds: descriptor %d isn't open", 3 + o->inherited);
+	for (int i = 0; i < all; i++)
 		fds[i] = 3 + i;
-		if (fcntl(fds[i], F_GETFD) < 0)
-			return say("--preserve-fds: descriptor %d isn't open", fds[i]);
-	}
 	*ret_count = (size_t)all;
 	ret_env[0] = ret_env[1] = ret_env[2] = NULL;
 	if (sockets > 0) {
@@ -121,7 +128,7 @@ static int launch(struct oci *rt, conex_spec *spec, int terminal, conex_containe
 	struct conex_run_options l = { .size = sizeof l, .id = rt->id, .flags = CONEX_RUN_HOLD };
 	conex_plan *plan = NULL;
 	const char *env[3];
-	int fds[16], r;
+	int fds[MAX_FDS], r;
 
 	if (extra_fds(&rt->o, fds, &l.fds_size, env) < 0)
 		return -1;

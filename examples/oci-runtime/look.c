@@ -149,7 +149,7 @@ int verb_list(struct oci *rt)
 
 	if (check_format(&rt->o, &json) < 0 || open_context(rt, CONEX_READ_ONLY) < 0)
 		return 1;
-	n = conex_container_list(rt->cx, NULL, &ids, &rt->err);
+	n = rt->cx ? conex_container_list(rt->cx, NULL, &ids, &rt->err) : 0;
 	if (n < 0)
 		return say_error(rt, "list"), 1;
 	if (!json && !rt->o.quiet)

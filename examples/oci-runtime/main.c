@@ -81,7 +81,11 @@ int open_context(struct oci *rt, uint64_t flags)
 		.state = state_directory(rt, path, sizeof path),
 		.log = debug_line, .log_data = &rt->o };
 
-	return conex_open(&o, &rt->cx, &rt->err) < 0 ? say_error(rt, "the state directory") : 0;
+	int r = conex_open(&o, &rt->cx, &rt->err);
+
+	if (r == -ENOENT && flags & CONEX_READ_ONLY)    /* not made before the first container */
+		return rt->id ? say("container %s does not exist", rt->id) : 0;
+	return r < 0 ? say_error(rt, "the state directory") : 0;
 }
 
 int get_container(struct oci *rt, conex_container **ret)
@@ -135,6 +139,7 @@ int main(int argc, char **argv)
 
 	if (options_parse(&rt.o, argc, argv) < 0)
 		return 1;
+	note_fds(&rt.o);
 	log_open(&rt.o);
 	if (rt.o.version)
 		return print_version();

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define OCI_VERSION "1.2.0"     /* of the runtime-spec, as our `spec` and `features` say */
-enum { MAX_VALUES = 64 };
+enum { MAX_VALUES = 64, MAX_FDS = 16 };
 
 /* An option that may be given more than once. */
 struct values { const char *at[MAX_VALUES + 1]; int count; };
@@ -32,6 +32,7 @@ struct options {
 	const char *format, *interval, *resources;
 	const char *memory, *memory_swap, *memory_reservation, *cpu_quota, *cpu_period, *cpu_share,
 		*cpuset_cpus, *cpuset_mems, *pids_limit;
+	int inherited;          /* descriptors from 3 on, without a gap, that were open from the start */
 	/* what remains */
 	const char *verb;
 	char **args;            /* NULL-ended */
@@ -55,14 +56,15 @@ void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int say_error(struct oci *rt, const char *what);        /* rt->err in words that engines know */
 int is_exec_error(const conex_error *e);
 
-/* main.c. 0, or -1 after saying why */
+/* main.c. 0, or -1 after saying why; what would only read where there is nothing yet gets no context */
 int open_context(struct oci *rt, uint64_t flags);
 int get_container(struct oci *rt, conex_container **ret);
 
 /* launch.c */
 int write_pid_file(const char *path, pid_t pid);
 void give_stdio(const conex_spec *container, long long uid);
-int extra_fds(const struct options *o, int fds[16], size_t *ret_count, const char **ret_env);
+void note_fds(struct options *o);
+int extra_fds(const struct options *o, int fds[MAX_FDS], size_t *ret_count, const char **ret_env);
 
 /* terminal.c. Where a pty goes to: a socket, or the caller's own terminal. */
 int send_console(const char *socket_path, int master);
