@@ -33,7 +33,7 @@ static int find_real_root(struct cx_child *c)
 
 static int change_root(struct cx_child *c, int to)
 {
-	return fchdir(to) < 0 || chroot(".") < 0 ? cx_child_fail(c, CX_CALL_fchdir, "/") : 0;
+	return fchdir(to) < 0 || chroot(".") < 0 ? cx_child_fail(c, CX_CALL_chroot, "/") : 0;
 }
 
 /* The host's mounts lie in another namespace: what changes here is this copy's tie to
