@@ -26,6 +26,23 @@ static struct { int count, failed, faults; const char *skip; } test_state;
 	test_check_int((long long)(got), (long long)(want), __FILE__, __LINE__, #got)
 #define CHECK_STR(got, want) test_check_str((got), (want), __FILE__, __LINE__, #got)
 
+/* A span that something must be started within, on a machine that is CONEX_TEST_SLOW times slower than ours
+ * (tests/vm, whose processors are emulated). */
+static inline int test_slow(int ms)
+{
+	const char *times = getenv("CONEX_TEST_SLOW");
+
+	return ms * (times ? atoi(times) : 1);
+}
+
+/* How many times a test does what it does: less where this variable says so (tests/vm again). */
+static inline int test_count(const char *variable, int count)
+{
+	const char *less = getenv(variable);
+
+	return less ? atoi(less) : count;
+}
+
 /* Are we in a chroot? Then the kernel refuses what tests/check/chroot.list names. Entering the mount
  * namespace that one is in already leads to its real root. */
 static inline int test_chrooted(void)
@@ -49,34 +66,45 @@ static inline int test_chrooted(void)
 	return known = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 1;
 }
 
-static inline int test_impossible(const char *name)
+/* Is "PROGRAM NAME" at the start of a line of this file? Then `why` gets the rest of the line. */
+static inline int test_listed(const char *path, const char *name, char *why, size_t size)
 {
-	const char *directory = getenv("CX_SRCDIR");
-	char path[4096], line[256], wanted[256];
+	char line[256], wanted[256];
+	FILE *f = fopen(path, "r");
+	size_t n = (size_t)snprintf(wanted, sizeof wanted, "%s %s", program_invocation_short_name, name);
 	int found = 0;
-	FILE *f;
 
-	if (!directory || !test_chrooted())
-		return 0;
-	snprintf(path, sizeof path, "%s/tests/check/chroot.list", directory);
-	snprintf(wanted, sizeof wanted, "%s %s\n", program_invocation_short_name, name);
-	f = fopen(path, "r");
-	while (f && !found && fgets(line, sizeof line, f))
-		found = !strcmp(line, wanted);
+	while (f && !found && fgets(line, sizeof line, f)) {
+		line[strcspn(line, "\n")] = '\0';
+		found = !strncmp(line, wanted, n) && (line[n] == ' ' || !line[n]);
+		if (found)
+			snprintf(why, size, "%s", line + n + (line[n] == ' '));
+	}
 	if (f)
 		fclose(f);
 	return found;
+}
+
+/* Why this test can't work here; NULL: it can. CONEX_TEST_SKIPS: a list that tests/vm gives. */
+static inline const char *test_impossible(const char *name)
+{
+	static char why[256];
+	const char *directory = getenv("CX_SRCDIR"), *skips = getenv("CONEX_TEST_SKIPS");
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s/tests/check/chroot.list", directory ? directory : "");
+	if (directory && test_chrooted() && test_listed(path, name, why, sizeof why))
+		return "not in a chroot";
+	return skips && test_listed(skips, name, why, sizeof why) ? why : NULL;
 }
 
 /* Every line is out at once: what follows may fork, or die. */
 static inline void test_run(const char *name, void (*run)(void))
 {
 	test_state.faults = 0;
-	test_state.skip = NULL;
+	test_state.skip = test_impossible(name);
 	test_state.count++;
-	if (test_impossible(name))
-		test_state.skip = "not in a chroot";
-	else
+	if (!test_state.skip)
 		run();
 	if (test_state.faults)
 		test_state.failed++;

@@ -54,6 +54,7 @@ extern const char *const cx_cgroup_v2_used[];
 extern const char *const cx_cgroup_v2_asked[];
 /* Hands `controller` on down to `path`, whose files it brings. */
 void cx_cgroup_v2_hand_on(const struct cx_hierarchy *h, const char *path, const char *controller);
+int cx_cgroup_v2_inner(const struct cx_hierarchy *h, const char *path); /* v2.c */
 int cx_cgroup_contains(const char *words, const char *name); /* in a list with blanks */
 
 struct cx_hierarchy {

@@ -134,14 +134,13 @@ static int find_delegated(const struct cx_cgroups *g, char *to, size_t size)
  * known by having no cgroup.type. We never move processes that are there, the host's least of all. */
 static int v2_controllers(struct cx_cgroups *g, struct cx_hierarchy *h)
 {
-	char base[PATH_MAX], text[512], type[32];
+	char base[PATH_MAX], text[512];
 	cx_autostr list = { 0 };
 	ssize_t n;
 
 	if (existing(h, g->parent, base, sizeof base) < 0)
 		return 0;
-	g->inner = cx_cgroup_read(h, base, "cgroup.type", type, sizeof type) >= 0
-		&& has_processes(h, base);
+	g->inner = cx_cgroup_v2_inner(h, base);
 	n = cx_cgroup_read(h, base, g->inner ? "cgroup.subtree_control"
 		: "cgroup.controllers", text, sizeof text);
 	text[n > 0 ? n : 0] = '\0';

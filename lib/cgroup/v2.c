@@ -20,8 +20,19 @@ int cx_cgroup_contains(const char *words, const char *name)
 	return 0;
 }
 
+/* Has it processes that keep it from handing controllers on? The true root, which has no cgroup.type, never. */
+int cx_cgroup_v2_inner(const struct cx_hierarchy *h, const char *path)
+{
+	char text[64];
+
+	return cx_cgroup_read(h, path, "cgroup.type", text, sizeof text) >= 0
+		&& cx_cgroup_read(h, path, "cgroup.procs", text, sizeof text) > 0;
+}
+
 /* Hands on what we use, one by one: a controller that refuses (cpu, while realtime processes live)
- * doesn't keep the others away. What is missing in the end shows when a limit is written (limits.c). */
+ * doesn't keep the others away. What is missing in the end shows when a limit is written (limits.c).
+ * Never beside processes: memory and io would be refused, but cpu, cpuset and pids would make it a threaded
+ * domain, and what is below it "domain invalid", which takes no process at all (EOPNOTSUPP). */
 static int v2_prepare_parent(const struct cx_hierarchy *h, const char *level, int ours)
 {
 	const char *const *used = cx_cgroup_v2_used;
@@ -29,7 +40,8 @@ static int v2_prepare_parent(const struct cx_hierarchy *h, const char *level, in
 
 	(void)ours;
 	if (cx_cgroup_read(h, level, "cgroup.controllers", have, sizeof have) <= 0
-	    || cx_cgroup_read(h, level, "cgroup.subtree_control", on, sizeof on) < 0)
+	    || cx_cgroup_read(h, level, "cgroup.subtree_control", on, sizeof on) < 0
+	    || cx_cgroup_v2_inner(h, level))
 		return 0;
 	for (; *used; used++)
 		if (cx_cgroup_contains(have, *used) && !cx_cgroup_contains(on, *used)) {

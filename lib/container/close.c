@@ -27,6 +27,8 @@ static void kill_all(conex *cx)
 	for (conex_container *c = cx->containers->first; c; c = c->next)
 		if (!c->start && c->task.state == CONEX_EXITED)
 			cx_container_undo_later(c);
+		else if (!c->start)
+			cx_container_kill_frozen(c);
 }
 
 static int anything_left(conex *cx)

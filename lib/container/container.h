@@ -253,6 +253,7 @@ void cx_container_gone(conex_container *c);     /* all is undone: DELETED */
 int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups);
 int cx_container_undo(conex_container *c);      /* 1: nothing is left; 0: busy. Locked; may unlock meanwhile */
 void cx_container_undo_later(conex_container *c);
+void cx_container_kill_frozen(conex_container *c);      /* lifecycle.c */
 int cx_undo_tick(conex *cx);                    /* 1: something went. Locked; may unlock meanwhile */
 void cx_containers_tick_in(conex *cx, int milliseconds);
 

@@ -102,6 +102,13 @@ int conex_container_start(conex_container *c, conex_error **err)
 	return r;
 }
 
+/* v1's freezer holds even SIGKILL back: what is paused must be thawed to end. Locked, after the keeper was asked. */
+void cx_container_kill_frozen(conex_container *c)
+{
+	if (c->task.state == CONEX_PAUSED && c->cgroup)
+		cx_cgroup_kill_all(c->task.cx->cgroups, c->cgroup, 0, NULL);
+}
+
 int conex_container_kill(conex_container *c, int sig, conex_error **err)
 {
 	return cx_task_kill(&c->task, sig, err);
@@ -369,6 +376,7 @@ static void kill_everything(conex_container *c)
 		cx_cgroup_kill_all(c->task.cx->cgroups, c->cgroup, 0, NULL);
 	if (!c->task.id && c->task.pidfd >= 0)  /* without a cgroup its pid namespace ends with it */
 		cx_sys_pidfd_send_signal(c->task.pidfd, SIGKILL);
+	cx_container_kill_frozen(c);
 }
 
 int conex_container_delete(conex_container *c, int timeout_ms, conex_error **err)

@@ -72,9 +72,7 @@ make_box() {
 	chmod 755 "$box"
 	mkdir -p "$box"/root/{bin,dev,etc,proc,root,run,sys,tmp,var}
 	cp /bin/busybox "$box/root/bin"
-	/bin/busybox --list | while read -r name; do
-		[ "$name" = busybox ] || ln -s busybox "$box/root/bin/$name"
-	done
+	chroot "$box/root" /bin/busybox --install -s /bin       # one process, not one for each name
 	chmod 1777 "$box/root/tmp"
 	echo 'root:x:0:0:root:/root:/bin/sh' >"$box/root/etc/passwd"
 	echo 'root:x:0:' >"$box/root/etc/group"

@@ -120,7 +120,7 @@ TEST(out_of_memory)
 /* Everything in it ends, also what has left the session. */
 TEST(time_out)
 {
-	struct conex_run_options o = { .timeout_ms = 1000 };
+	struct conex_run_options o = { .timeout_ms = test_slow(1000) };
 	conex_container *c = ended(&o, "trap '' TERM HUP INT; setsid sleep 1000 & sleep 1000; sleep 1000");
 
 	CHECK_INT(box.exit.cause, CONEX_EXIT_TIMEOUT);
@@ -132,7 +132,7 @@ TEST(time_out)
 	o.timeout_ms = 60000;
 	box_end(ended(&o, "exit 5"));
 	CHECK_INT(box.exit.code, 5);
-	o.timeout_ms = 1000;
+	o.timeout_ms = test_slow(1000);
 	o.share = CONEX_NS_PID;
 	o.oci = "{\"mounts\":[{\"destination\":\"/proc\",\"type\":\"bind\",\"source\":\"/proc\",\"options\":[\"rbind\",\"ro\"]}]}";
 	c = ended(&o, say("setsid sleep 9%d & sleep 9%d", (int)getpid(), (int)getpid()));
@@ -143,7 +143,7 @@ TEST(time_out)
 
 TEST(exec_time_out)
 {
-	struct conex_run_options o = { .timeout_ms = 1000 };
+	struct conex_run_options o = { .timeout_ms = test_slow(1000) };
 	conex_container *c = box_sleeper(NULL);
 
 	if (!c)

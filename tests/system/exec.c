@@ -213,7 +213,7 @@ TEST(terminal)
 
 TEST(timeout)
 {
-	struct conex_run_options o = { .size = sizeof o, .timeout_ms = 1000 };
+	struct conex_run_options o = { .size = sizeof o, .timeout_ms = test_slow(1000) };
 	conex_container *c = box_sleeper(NULL);
 
 	if (!c)

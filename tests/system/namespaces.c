@@ -162,7 +162,7 @@ TEST(two_stages)
 		CHECK_INT(status, 143);
 	}
 	box_end(b);
-	o.timeout_ms = 1000;
+	o.timeout_ms = test_slow(1000);
 	CHECK_INT(box_run(&o, "sleep 1000 & sleep 1001"), 137);
 	CHECK_INT(box.exit.cause, CONEX_EXIT_TIMEOUT);
 	CHECK_INT(box_exec(a, NULL, "ps | grep -v grep | grep -c 'sleep 100'"), 0);

@@ -182,7 +182,7 @@ TEST(held)
 
 TEST(ends)
 {
-	struct conex_run_options o = { .timeout_ms = 1000 };
+	struct conex_run_options o = { .timeout_ms = test_slow(1000) };
 	struct conex_run_options impatient = { .grace_ms = 100 };
 	conex_container *c;
 	pid_t *pids = NULL;
