@@ -90,7 +90,7 @@ TEST(missing)
 }
 
 /* One that takes as long as it likes: other launches don't wait for it. */
-TEST(slow)
+TEST(slow_one)
 {
 	const char *go = say("%s/go", box.dir);
 	struct conex_run_options o = { .flags = CONEX_RUN_NOWAIT, .oci = say("{\"hooks\": {\"createRuntime\": [{\"path\": \"/bin/sh\","
@@ -162,7 +162,7 @@ static void tests(void)
 	RUN(all_kinds);
 	RUN(failing);
 	RUN(missing);
-	RUN(slow);
+	RUN(slow_one);
 	RUN(time_out);
 	RUN(unread);
 	RUN(held);
