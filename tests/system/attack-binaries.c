@@ -84,7 +84,7 @@ static int attack(void)
 		make_file("/tmp/seen", "");
 	}
 	printf("seen %d written %d\n", seen, written);
-	return fflush(stdout) != 0;
+	_exit(fflush(stdout) != 0);     /* a leak checker would want to trace us */
 }
 
 /* ---- the host's side ---- */
