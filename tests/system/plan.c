@@ -2,6 +2,7 @@
  * launches that fail, which say why and leave nothing. */
 #include "system/box.h"
 
+#include <jansson.h>
 
 static conex_plan *plan(const struct conex_run_options *given, const char *const *args)
 {
@@ -81,6 +82,92 @@ TEST(launched_often)
 		CHECK_INT(status, 99);
 		box_end(c);
 	}
+}
+
+/* ---- the timeline ---- */
+
+/* The names of a plan's operations, as its dump has them: "12 pivot: ...". */
+static void is_line(const char **at, const char *name)
+{
+	const char *word = *at + strspn(*at, "0123456789 ");
+
+	CHECK_STR(say("%.*s", (int)strcspn(word, ":\n"), word), name);
+	*at += strcspn(*at, "\n");
+	*at += **at == '\n';
+}
+
+static json_t *timeline_of(conex_container *c)
+{
+	char *text = NULL;
+	json_t *list;
+
+	if (!GOOD(conex_container_timeline(c, &text, &box.err)))
+		return NULL;
+	list = json_loads(text, 0, NULL);
+	CHECK(json_is_array(list));
+	free(text);
+	return list;
+}
+
+static int64_t number(const json_t *entry, const char *key)
+{
+	return json_integer_value(json_object_get(entry, key));
+}
+
+/* Each operation of the plan once, in its order, without a gap; one that takes long is the one that did. */
+TEST(timeline)
+{
+	struct conex_run_options what = { .oci = OCI({"hooks": {"createContainer": [{"path": "/bin/sleep",
+		"args": ["sleep", "0.3"]}]}}) }, once = { .size = sizeof once, .flags = CONEX_RUN_TIMELINE };
+	conex_plan *p = plan(&what, CONEX_STRINGS("true"));
+	char *text = p ? dumped(p) : NULL;
+	const char *line = text;
+	conex_container *c = NULL;
+	int64_t end = 0, hook = 0;
+	json_t *list, *entry;
+	size_t i;
+
+	if (!p || !GOOD(conex_launch(box.cx, p, NULL, &once, &c, &box.err)))
+		return;
+	list = timeline_of(c);
+	json_array_foreach(list, i, entry) {
+		const char *name = json_string_value(json_object_get(entry, "operation"));
+
+		is_line(&line, name);
+		CHECK(i == 0 ? number(entry, "start_ns") >= 0 : number(entry, "start_ns") == end);
+		CHECK(number(entry, "duration_ns") >= 0);
+		end = number(entry, "start_ns") + number(entry, "duration_ns");
+		if (name && !strcmp(name, "hook"))
+			hook = number(entry, "duration_ns");
+	}
+	CHECK(json_array_size(list) > 30 && !*line);
+	CHECK(hook >= 300000000 && end >= hook);
+	json_decref(list);
+	box_end(c);
+	free(text);
+	conex_plan_free(p);
+}
+
+/* Not asked for; and of a launch that fails it goes as far as that. */
+TEST(timeline_of_others)
+{
+	struct conex_run_options o = { .flags = CONEX_RUN_TIMELINE | CONEX_RUN_NOWAIT, .cwd = "/no/such/place" };
+	conex_container *c = box_sleeper(NULL);
+	json_t *list, *last;
+	char *text = NULL;
+
+	CHECK_INT(conex_container_timeline(c, &text, &box.err), -ENODATA);
+	CHECK(text == NULL);
+	box_end(c);
+	c = box_start(&o, CONEX_STRINGS("true"));
+	if (!box_good(c ? 0 : -1, "start", __FILE__, __LINE__))
+		return;
+	CHECK_INT(conex_container_wait(c, 60000, NULL, &box.err), 1);
+	list = timeline_of(c);
+	last = json_array_get(list, json_array_size(list) - 1);
+	CHECK_STR(json_string_value(json_object_get(last, "operation")), "chdir");
+	json_decref(list);
+	box_end(c);
 }
 
 /* More than what fits into one message. */
@@ -287,6 +374,8 @@ static void tests(void)
 {
 	RUN(dump);
 	RUN(launched_often);
+	RUN(timeline);
+	RUN(timeline_of_others);
 	RUN(long_arguments);
 	RUN(same_id);
 	RUN(not_read_here);
