@@ -116,22 +116,22 @@ TEST(resources)
 
 TEST(watches)
 {
-	static const char *const whats[] = {
+	static const char *const things[] = {
 		"oom", "memory.high", "memory.max", "pids.max", "empty", "memory 150ms/2s", "cpu 150ms/2s", "io 150ms/2s",
 		"memory full 150ms/2s", "memory low", "memory critical",
 	};
 	char *path = path_of("matrix");
 
 	CHECK_INT(TELL(cx_cgroup_make(g, path, NULL, &err)), 0);
-	for (size_t i = 0; i < CX_ARRAY_SIZE(whats); i++) {
+	for (size_t i = 0; i < CX_ARRAY_SIZE(things); i++) {
 		conex_error *err = NULL;
 		struct cx_cgroup_watch w;
 		char name[64];
-		int r = cx_cgroup_watch_parse(g, whats[i], &w, &err);
+		int r = cx_cgroup_watch_parse(g, things[i], &w, &err);
 
 		if (r == 0)
 			r = cx_cgroup_watch_begin(g, path, &w, &err);
-		snprintf(name, sizeof name, "watch \"%s\"", whats[i]);
+		snprintf(name, sizeof name, "watch \"%s\"", things[i]);
 		say(name, r, err, "");
 		conex_error_free(err);
 		if (r == 0 && w.kind != CX_WATCH_OOM)
