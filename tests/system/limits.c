@@ -2,6 +2,8 @@
  * measured while it runs; and where the cgroups are. */
 #include "system/box.h"
 
+#include <signal.h>
+
 /* A process that takes all memory it can get. */
 #define HOG "tail /dev/zero"
 
@@ -252,6 +254,79 @@ TEST(paused)
 	box_end(c);             /* what is frozen can be deleted, too */
 }
 
+/* As one by one; what runs no more, or is none, is unknown. */
+TEST(sampled)
+{
+	struct conex_limits limits = { .size = sizeof limits, .pids = 17 };
+	struct conex_run_options o = { .limits = &limits };
+	conex_container *list[4] = { box_sleeper(&o), NULL, box_sleeper(&o), box_sleeper(&o) };
+	struct conex_stats st[4] = { { .size = sizeof st[0] } };
+	char *text = NULL;
+
+	if (!list[0] || !list[2] || !list[3])
+		return;
+	GOOD(conex_container_kill(list[3], SIGKILL, &box.err));
+	CHECK_INT(conex_container_wait(list[3], -1, NULL, &box.err), 1);
+	CHECK_INT(conex_container_sample(list, 4, st, &box.err), 2);
+	CHECK_INT(st[0].pids_limit, 17);
+	CHECK_INT(st[2].pids, 1);
+	CHECK_INT(st[2].size, sizeof st[0]);
+	CHECK(st[1].pids == UINT64_MAX && st[3].pids == UINT64_MAX && st[3].cpu_ns == UINT64_MAX);
+	GOOD(conex_container_details(list[0], &text, &box.err));
+	CHECK(text && text[0] == '{');
+	free(text);
+	text = NULL;
+	CHECK_INT(conex_container_details(list[3], &text, NULL), -ESRCH);
+	CHECK(!text);
+	for (int i = 0; i < 4; i++)
+		box_end(list[i]);
+}
+
+/* v2's files by name go through the same check in a launch and in an update. */
+TEST(unified)
+{
+	struct conex_limits limits = { .size = sizeof limits, .oci = OCI({"unified": {"cgroup.max.depth": "3"}}) };
+	struct conex_run_options o = { .limits = &limits };
+	conex_container *c = box_start(&o, CONEX_STRINGS("sleep", "1000"));
+
+	if (!c && conex_error_code(box.err) == -EOPNOTSUPP) {
+		SAID("no v2 hierarchy");
+		SKIP("no cgroup v2");
+	}
+	if (!box_good(c ? 0 : -1, "start", __FILE__, __LINE__))
+		return;
+	limits.oci = OCI({"unified": {"cgroup.max.depth": "4", "cgroup.max.descendants": "9"}});
+	GOOD(conex_container_update(c, &limits, &box.err));
+	limits.oci = OCI({"unified": {"../cgroup.procs": "1"}});
+	CHECK_INT(conex_container_update(c, &limits, &box.err), -EINVAL);
+	SAID("../cgroup.procs");
+	limits.oci = OCI({"unified": {"cgroup.procs": "1"}});
+	CHECK_INT(conex_container_update(c, &limits, &box.err), -EINVAL);
+	box_end(c);
+}
+
+/* Allowed later, and taken back: v1's lists and v2's program alike. */
+TEST(devices_live)
+{
+	struct conex_run_options o = { .oci = OCI({"linux": {"devices": [{"path": "/dev/random2", "type": "c", "major": 1,
+		"minor": 11}], "resources": {"devices": [{"allow": false, "access": "rwm"}]}}}) };
+	struct conex_limits limits = { .size = sizeof limits };
+	conex_container *c = box_sleeper(&o);
+
+	if (!c)
+		return;
+	CHECK_INT(box_exec(c, NULL, "dd if=/dev/null of=/dev/null 2>&1 && ! dd if=/dev/random2 of=/dev/null count=0 2>&1"), 0);
+	CHECK(strstr(box.out, "not permitted") != NULL);
+	limits.oci = OCI({"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11,
+		"access": "w"}]});
+	GOOD(conex_container_update(c, &limits, &box.err));
+	CHECK_INT(box_exec(c, NULL, ": >>/dev/random2"), 0);
+	limits.oci = OCI({"devices": [{"allow": false, "access": "rwm"}]});
+	GOOD(conex_container_update(c, &limits, &box.err));
+	CHECK(box_exec(c, NULL, ": >>/dev/random2") != 0);
+	box_end(c);
+}
+
 TEST(bad_limits)
 {
 	struct conex_limits limits = { .size = sizeof limits };
@@ -354,6 +429,9 @@ static void tests(void)
 	RUN(cpus);
 	RUN(updated);
 	RUN(paused);
+	RUN(sampled);
+	RUN(unified);
+	RUN(devices_live);
 	RUN(bad_limits);
 	RUN(default_path);
 	RUN(cgroups_path);
