@@ -174,10 +174,14 @@ static void ask_about_all(struct conex_run_options *o, int refused_at_least)
 	for (int number = 0; number < 500; number++) {
 		char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
 
-		if (name && can_be_asked(o, name))
+		if (!name)
+			continue;
+		if (can_be_asked(o, name)) {
 			ask[count++] = name;
-		else
-			others += name != NULL;
+		} else {
+			others++;
+			free(name);
+		}
 	}
 	printf("# %d asked about, %d refused\n", count, others);
 	CHECK(count > 250 && others >= refused_at_least);
@@ -187,6 +191,8 @@ static void ask_about_all(struct conex_run_options *o, int refused_at_least)
 		GOOD(conex_container_start(c, &box.err));
 	box_end(c);
 	o->ask = NULL;
+	while (count-- > 0)
+		free((char *)ask[count]);
 }
 
 TEST(every_system_call)
