@@ -308,14 +308,16 @@ int cx_keeper_pump(conex *cx)
 	return happened;
 }
 
-/* Waits for its end, for a moment: who closes, or exits, leaves nothing behind. */
+/* Waits for its end, for a moment: who closes, or exits, leaves nothing behind, and what is released has its
+ * next parent, the caller's subreaper. */
 void cx_keeper_stop(conex *cx)
 {
 	struct cx_message bye = { .type = CX_MSG_BYE };
 	struct pollfd p = { .fd = cx->keeper->pidfd, .events = POLLIN };
 
 	if (cx->keeper->socket >= 0 && cx_keeper_send(cx, &bye, NULL, 0, NULL, 0, NULL) == 0)
-		poll(&p, 1, GOODBYE_MS);
+		while (poll(&p, 1, GOODBYE_MS) < 0 && errno == EINTR)
+			;
 	forget(cx->keeper);
 }
 

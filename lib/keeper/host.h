@@ -38,7 +38,7 @@ int cx_keeper_send(conex *cx, struct cx_message *m, const void *bytes, size_t si
 /* A plan's bytes as a sealed memfd message. */
 int cx_keeper_send_plan(conex *cx, uint64_t id, const struct cx_plan *plan, conex_error **err);
 int cx_keeper_pump(conex *cx);                          /* reads and hands out; 1: something happened */
-void cx_keeper_stop(conex *cx);                         /* says bye and forgets it */
+void cx_keeper_stop(conex *cx);                         /* says bye, sees it go, and forgets it */
 void cx_keeper_abandon(conex *cx);                      /* to it we are dead: it kills on, conex-undo cleans up */
 /* Runs a helper plan to its end with the descriptors of `fds` (bits of enum cx_fd), context locked. The gift, or
  * -errno; where the plan failed *m says at which operation and `err` is left alone. */

@@ -2,7 +2,7 @@
 """What engines do around a runtime, for tests: subreaper.py [-s SOCKET] COMMAND ... -- PIDFILE [COMMAND ...]
 
 Becomes a subreaper (as conmon and containerd's shim are), runs COMMAND, then says who the process in
-PIDFILE has as parent, runs the second command, and tells how that process ended. With -s it first listens
+PIDFILE has as parent at that moment, runs the second command, and tells how that process ended. With -s it first listens
 on SOCKET, and afterwards prints what the terminal that came over it says."""
 import array
 import ctypes
@@ -58,10 +58,6 @@ def main():
     with open(pidfile, encoding="ascii") as f:
         pid = int(f.read())
     terminal = receive(listener) if listener else None
-    for _ in range(1000):
-        if parent_of(pid) == os.getpid():
-            break
-        select.select([], [], [], 0.01)
     print("parent", "us" if parent_of(pid) == os.getpid() else "somebody else", flush=True)
     if second:
         print("second", subprocess.call(second), flush=True)
