@@ -244,5 +244,5 @@ tar -C "$dir/rootfs" -c . | podman import --change 'CMD ["sh"]' - box >/dev/null
 for part in ${PARTS:-run life limits rights volumes terminal namespaces health pod build hooks network}; do
 	"test_$part"
 done
-expect 'in the end: no container, no leftovers of the runtime' 0 '^$' 'podman ps -aq; find /run/conex-oci /run/runc -mindepth 2 2>/dev/null; true'
+expect 'in the end: no container, no leftovers of the runtime' 0 '^$' 'podman ps -aq; find /run/conex-oci /run/runc -mindepth 2 ! -path "*/seccomp/*.bpf" 2>/dev/null; true'
 finish
