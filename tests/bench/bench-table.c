@@ -72,14 +72,28 @@ static void write_head(FILE *to, const json_t *subjects, const json_t *ratios)
 	fputc('\n', to);
 }
 
+/* A case that is measured in something else than the first says so. */
+static void label_case(const json_t *rows, const char *kase, char *ret, size_t size)
+{
+	const char *first = text(json_array_get(rows, 0), "unit"), *unit = first;
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+		if (!strcmp(text(row, "case"), kase))
+			unit = text(row, "unit");
+	snprintf(ret, size, strcmp(unit, first) ? "%s, %s" : "%s", kase, unit);
+}
+
 static void write_case(FILE *to, const json_t *report, const char *kase, const json_t *subjects,
 	const json_t *ratios)
 {
 	const char *name;
 	json_t *value;
-	char cell[64];
+	char cell[64], label[128];
 
-	fprintf(to, "| %-20s |", kase);
+	label_case(json_object_get(report, "rows"), kase, label, sizeof label);
+	fprintf(to, "| %-20s |", label);
 	json_object_foreach((json_t *)subjects, name, value) {
 		const json_t *row = bench_find(json_object_get(report, "rows"), "name", name, kase);
 

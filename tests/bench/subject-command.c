@@ -1,76 +1,33 @@
-/* The rows crun, crun-plain, runc and bwrap: programs started as a careful host would, with posix_spawn (which in
- * glibc shares the memory until exec, so that a big host pays no page tables) and waited for by pid. */
+/* The rows crun, crun-plain, runc and bwrap: programs started as a careful host would (spawn.c). */
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <sys/wait.h>
+#include "spawn.h"
 #include "subject.h"
 
-enum { COMMAND_ARGS = 64, COMMAND_FILTER_FD = 9 };
+enum { COMMAND_ARGS = 64 };
 
 struct command {
-	char program[128];
+	char program[SPAWN_PATH];
 	char log[128];                          /* their stderr */
 	char text[SUBJECT_WORKERS][3][128];     /* root, bundle, id */
 	const char *args[SUBJECT_WORKERS][COMMAND_ARGS];
-	const char *filter;                     /* file to be open as COMMAND_FILTER_FD; NULL */
+	const char *filter;                     /* file to be open as SPAWN_FILTER_FD; NULL */
 };
-
-static int find_program(const char *name, char *ret)
-{
-	static const char *const dir[] = {
-		"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin",
-	};
-
-	for (size_t i = 0; i < sizeof dir / sizeof *dir; i++) {
-		snprintf(ret, 128, "%s/%s", dir[i], name);
-		if (access(ret, X_OK) == 0)
-			return 0;
-	}
-	return -ENOENT;
-}
-
-static int command_start(const struct command *c, int worker, pid_t *ret)
-{
-	static char *const env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME=/root", NULL };
-	posix_spawn_file_actions_t files;
-	int result;
-
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
-	posix_spawn_file_actions_adddup2(&files, 0, 1);
-	posix_spawn_file_actions_addopen(&files, 2, c->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-	if (c->filter)
-		posix_spawn_file_actions_addopen(&files, COMMAND_FILTER_FD, c->filter, O_RDONLY, 0);
-	result = -posix_spawn(ret, c->program, &files, NULL, (char **)c->args[worker], env);
-	posix_spawn_file_actions_destroy(&files);
-	return result;
-}
 
 static int command_once(void *own, int worker)
 {
-	siginfo_t info;
-	pid_t pid;
-	int result = command_start(own, worker, &pid);
+	const struct command *c = own;
 
-	if (result < 0)
-		return result;
-	if (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0)
-		return -errno;
-	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+	return spawn_wait(spawn_program(c->program, c->args[worker], c->log, c->filter));
 }
 
 static struct command *command_new(const struct subject *subject, const struct setup *s, char *why)
 {
 	struct command *c = calloc(1, sizeof *c);
 
-	if (c && find_program(subject->program, c->program) < 0) {
+	if (c && spawn_find(subject->program, c->program) < 0) {
 		snprintf(why, SUBJECT_WHY, "%s is not installed", subject->program);
 		free(c);
 		return NULL;
@@ -131,7 +88,7 @@ static int bwrap_open(const struct subject *subject, const struct setup *s, void
 		at += n;
 		if (c->filter) {
 			*at++ = "--seccomp";
-			*at++ = "9"; /* COMMAND_FILTER_FD */
+			*at++ = "9"; /* SPAWN_FILTER_FD */
 		}
 		*at = "/bin/true";
 	}
