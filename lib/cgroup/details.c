@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Without memory the object is short of something: `failed` says so. */
-struct details { json_t *root, *part; int failed, ways; const char *keys[2]; };
+struct details { json_t *root, *part; int failed; const char *keys[2]; };
 
 static void put(struct details *d, json_t *object, const char *key, json_t *value)
 {

@@ -50,6 +50,7 @@ extern const struct cx_cgroup_driver cx_cgroup_v1, cx_cgroup_v2;
 /* v2's controllers that we hand on, NULL-ended. Not more: one that is on in the root of v2 can't be
  * mounted by v1 any more, and a hybrid machine's host may want that. */
 extern const char *const cx_cgroup_v2_used[];
+int cx_cgroup_v2_inner(const struct cx_hierarchy *h, const char *path); /* v2.c */
 /* Those that are handed on where a limit asks for them, and not before. */
 extern const char *const cx_cgroup_v2_asked[];
 /* Hands `controller` on down to `path`, whose files it brings. */

@@ -285,7 +285,7 @@ static int add_knob(const struct work *w, const struct knob *k)
 }
 
 /* A file of v2, and none that moves or kills processes, which is no limit and ours to do. */
-static const char *unified_bad(const struct work *w, const char *key, const json_t *value)
+static int check_unified(const struct work *w, const char *key, const json_t *value)
 {
 	static const char *const ours[] = { "cgroup.procs", "cgroup.threads", "cgroup.kill", "cgroup.type" };
 	const struct cx_hierarchy *h = cx_cgroups_v2(w->g);
@@ -293,16 +293,19 @@ static const char *unified_bad(const struct work *w, const char *key, const json
 
 	for (size_t i = 0; i < CX_ARRAY_SIZE(ours); i++)
 		if (!strcmp(key, ours[i]))
-			return "this file is no limit: leave it out";
+			return refuse(w, -EINVAL, "unified", key, value, "this file is no limit: leave it out");
 	if (!json_is_string(value) || !*json_string_value(value) || strchr(key, '/') || strstr(key, "..")
 	    || !strchr(key, '.') || key[0] == '.')
-		return "write a file name of cgroup v2, without \"/\" and \"..\", and a text";
+		return refuse(w, -EINVAL, "unified", key, value,
+			"write a file name of cgroup v2, without \"/\" and \"..\", and a text");
 	if (!h)
-		return "these are files of cgroup v2, and no v2 hierarchy may be used here: leave it out";
+		return refuse(w, -EOPNOTSUPP, "unified", key, value,
+			"these are files of cgroup v2, and no v2 hierarchy may be used here: leave it out");
 	snprintf(controller, sizeof controller, "%.*s", (int)strcspn(key, "."), key);
 	if (strcmp(controller, "cgroup") && !cx_hierarchy_has(h, controller))
-		return "this controller is not in a v2 hierarchy that may be used here";
-	return NULL;
+		return refuse(w, -EOPNOTSUPP, "unified", key, value,
+			"this controller is not in a v2 hierarchy that may be used here");
+	return 0;
 }
 
 /* "unified": v2's files by name. The runtime-spec wants an error where there is no v2. */
@@ -311,15 +314,15 @@ static int add_unified(const struct work *w)
 	const struct cx_hierarchy *h = cx_cgroups_v2(w->g);
 	json_t *unified = json_object_get(w->resources, "unified"), *value;
 	struct cx_cgroup_write *last;
-	const char *key, *mend;
+	const char *key;
+	int r;
 
 	if (unified && !json_is_object(unified))
 		return refuse(w, -EINVAL, "unified", "", unified,
 			"write an object of file names and texts");
 	json_object_foreach(unified, key, value) {
-		if ((mend = unified_bad(w, key, value)))
-			return refuse(w, strstr(mend, "write ") || strstr(mend, "no limit") ? -EINVAL : -EOPNOTSUPP,
-				"unified", key, value, mend);
+		if ((r = check_unified(w, key, value)) < 0)
+			return r;
 		if (cx_cgroup_limits_add(w->l, w->g, h, "unified", NULL, "%s",
 				json_string_value(value)) < 0)
 			return cx_fail_memory(w->err);

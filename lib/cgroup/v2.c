@@ -58,7 +58,8 @@ void cx_cgroup_v2_hand_on(const struct cx_hierarchy *h, const char *path, const 
 
 	snprintf(text, sizeof text, "+%s", controller);
 	do { /* "", "a", "a/b" for "a/b/c": what can't be handed on shows when the limit is written */
-		cx_cgroup_write(h, level, "cgroup.subtree_control", text);
+		if (!cx_cgroup_v2_inner(h, level))
+			cx_cgroup_write(h, level, "cgroup.subtree_control", text);
 		if (!(slash = strchr(slash, '/')) || (size_t)(slash - path) >= sizeof level)
 			break;
 		memcpy(level, path, (size_t)(slash - path));

@@ -101,7 +101,8 @@ struct cx_containers {
 	int timer;                               /* timerfd: undo again */
 	int undo_pending;                        /* some container has .undo_later */
 	int foreign;                             /* some container is another process's */
-	int oom_again;                           /* compare once more in so many ms */
+	int oom_again;                           /* the interval to the next comparison in ms; 0: none */
+	int64_t oom_next_ns;                     /* when that is */
 	int oom_watched, others_watched;         /* the cgroup module's descriptors are in `inner` */
 	struct cx_watch *watches;                /* cgroups made alone (conex_cgroup_watch) */
 	struct cx_broker *brokers;               /* listeners of seccomp filters */

@@ -264,28 +264,50 @@ static void compare_oom(conex_container *c)
 	c->oom_seen = kills;
 }
 
-static int pump_oom(conex *cx)
+enum { OOM_LOOKS_UNTIL_MS = 3000 };
+
+static void look_again_in(conex *cx, int milliseconds)
+{
+	cx->containers->oom_again = milliseconds;
+	cx->containers->oom_next_ns = cx_now_ns(CLOCK_MONOTONIC) + (int64_t)milliseconds * 1000000;
+	if (milliseconds)
+		cx_containers_tick_in(cx, milliseconds);
+}
+
+/* v1 tells before it kills, and how long the kill takes is for the machine's load to say: it is looked again and again,
+ * at growing intervals. Whoever else makes us pump meanwhile doesn't end that. */
+static void pump_oom(conex *cx)
 {
 	struct pollfd p = { .events = POLLIN };
+	int again = cx->containers->oom_again;
+	int64_t left = cx->containers->oom_next_ns - cx_now_ns(CLOCK_MONOTONIC);
 
 	if (!cx->containers->oom_watched)
-		return 0;
+		return;
 	p.fd = cx_cgroup_oom_fd(cx->cgroups, NULL);
-	if (poll(&p, 1, 0) <= 0 && !cx->containers->oom_again)
-		return 0;
-	cx->containers->oom_again = cx_cgroup_oom_drain(cx->cgroups);
+	if (poll(&p, 1, 0) > 0) {
+		look_again_in(cx, cx_cgroup_oom_drain(cx->cgroups));
+	} else if (!again) {
+		return;
+	} else if (left > 0) { /* the timer may have been somebody else's */
+		cx_containers_tick_in(cx, (int)(left / 1000000) + 1);
+		return;
+	} else {
+		look_again_in(cx, again < OOM_LOOKS_UNTIL_MS ? 2 * again : 0);
+	}
 	for (conex_container *c = cx->containers->first; c; c = c->next)
 		compare_oom(c);
 	cx_watches_compare(cx);
-	if (cx->containers->oom_again)
-		cx_containers_tick_in(cx, cx->containers->oom_again);
-	return 0;
 }
 
 int cx_containers_pump(conex *cx)
 {
 	int happened = cx_keeper_pump(cx);
+	uint64_t ticks;
 
+	/* a tick that stays unread would keep everybody awake */
+	if (read(cx->containers->timer, &ticks, sizeof ticks) < 0 && errno != EAGAIN)
+		return happened;
 	pump_oom(cx);
 	cx_watches_pump(cx);
 	happened |= cx_brokers_pump(cx);

@@ -152,8 +152,13 @@ void cx_container_undo_later(conex_container *c)
 
 void cx_containers_tick_in(conex *cx, int milliseconds)
 {
-	struct itimerspec t = { .it_value = { milliseconds / 1000, (long)(milliseconds % 1000) * 1000000 } };
+	struct itimerspec t = { .it_value = { milliseconds / 1000, (long)(milliseconds % 1000) * 1000000 } }, now;
+	int64_t left = 0;
 
+	if (timerfd_gettime(cx->containers->timer, &now) == 0)
+		left = now.it_value.tv_sec * INT64_C(1000) + now.it_value.tv_nsec / 1000000 + !!now.it_value.tv_nsec;
+	if (left && left <= milliseconds)
+		return; /* whoever wants it later says so again */
 	timerfd_settime(cx->containers->timer, 0, &t, NULL);
 }
 

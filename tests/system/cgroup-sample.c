@@ -37,6 +37,7 @@ void *realloc(void *p, size_t size)
 static conex *cx;
 static conex_cgroup *groups[GROUPS];
 static struct conex_stats stats[GROUPS];
+static int made;                        /* descriptors before the first sample; on v2 a handle has one itself */
 
 static int good(int r, conex_error *err)
 {
@@ -67,7 +68,7 @@ static int sample(void)
 TEST(a_thousand)
 {
 	struct conex_limits l = { .size = sizeof l, .pids = 10 };
-	int before, after;
+	int after;
 
 	for (int i = 0; i < GROUPS; i++) {
 		char name[32];
@@ -76,10 +77,10 @@ TEST(a_thousand)
 		if (!CHECK_INT(TELL(conex_cgroup_create(cx, name, &l, &groups[i], &err)), 0))
 			return;
 	}
-	before = descriptors();
+	made = descriptors();
 	CHECK_INT(sample(), GROUPS);
 	after = descriptors();
-	printf("# %d descriptors are kept\n", after - before);
+	printf("# %d descriptors are kept\n", after - made);
 	CHECK_INT(sample(), GROUPS);
 	CHECK_INT(descriptors(), after);
 	for (int i = 0; i < GROUPS; i++)
@@ -104,10 +105,13 @@ TEST(nothing_allocated)
 TEST(half_of_the_descriptors)
 {
 	struct rlimit limit;
+	int most = 512;
 
 	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	if (limit.rlim_cur / 2 < (rlim_t)most)
+		most = (int)(limit.rlim_cur / 2);
 	CHECK(descriptors() > 100);
-	CHECK(descriptors() <= 512 + 8 && (rlim_t)descriptors() <= limit.rlim_cur / 2 + 8);
+	CHECK(descriptors() <= (made > most ? made : most) + 8);
 }
 
 /* As one by one; what works in a group shows. */
