@@ -160,6 +160,29 @@ TEST(no_agent)
 	conex_spec_free(spec);
 }
 
+/* Held with no_new_privs, the listener comes after the start: then the start fails, and it has ended. */
+TEST(no_agent_at_start)
+{
+	struct conex_run_options o = { .rootfs = box.root, .id = "no-agent", .flags = CONEX_RUN_HOLD };
+	conex_spec *spec = for_agent(say("%s/nobody", box.dir), "getppid");
+	struct conex_exit x = { .size = sizeof x };
+	conex_container *c;
+
+	o.spec = spec;
+	c = box_start(&o, CONEX_STRINGS("sleep", "1000"));
+	if (GOOD(c ? 0 : -1)) {
+		CHECK_INT(conex_container_start(c, &box.err), -ENOENT);
+		SAID("linux.seccomp.listenerPath");
+		CHECK_INT(conex_container_wait(c, PATIENCE_MS, NULL, &box.err), 1);
+		GOOD(conex_container_exit(c, &x, &box.err));
+		CHECK_INT(x.cause, CONEX_EXIT_NEVER_STARTED);
+		CHECK_INT(conex_error_code(conex_container_error(c)), -ENOENT);
+		box_end(c);
+	}
+	box_nothing_left("no-agent");
+	conex_spec_free(spec);
+}
+
 /* A released container: its filter is there before it waits for its start, which another context says. */
 TEST(released)
 {
@@ -212,6 +235,7 @@ static void tests(void)
 {
 	RUN(an_agent);
 	RUN(no_agent);
+	RUN(no_agent_at_start);
 	RUN(released);
 }
 

@@ -3,6 +3,7 @@
 #include "system/broker.h"
 
 #include <linux/seccomp.h>
+#include <sys/wait.h>
 #include <time.h>
 
 TEST(values)
@@ -154,6 +155,29 @@ TEST(a_new_descriptor)
 }
 
 /* ---- callers that go, many of them, others' programs ---- */
+
+/* A forked copy of the host has no say; the original's answer counts. */
+TEST(forked)
+{
+	conex_container *c = start(NULL, PROBE("getppid"));
+	struct conex_event ev;
+	conex_syscall *s = c ? asked(&ev) : NULL;
+	int status = -1;
+	pid_t pid;
+
+	if (!s)
+		return;
+	CHECK_INT(conex_has("broker"), 1);
+	pid = fork();
+	if (pid == 0)
+		_exit(conex_syscall_return(s, 1, NULL) == -ECHILD && conex_syscall_proceed(s, NULL) == -ECHILD
+			&& conex_syscall_inject(s, 0, -1, NULL) == -ECHILD
+			&& conex_syscall_read(s, 0, &status, 1, NULL) == -ECHILD ? 0 : 1);
+	CHECK_INT(waitpid(pid, &status, 0), pid);
+	CHECK_INT(status, 0);
+	GOOD(conex_syscall_return(s, 6, &box.err));
+	ends_with(c, "6 0");
+}
 
 TEST(dead_callers)
 {
@@ -384,6 +408,7 @@ static void tests(void)
 	RUN(the_kernel_does_it);
 	RUN(a_connection);
 	RUN(a_new_descriptor);
+	RUN(forked);
 	RUN(dead_callers);
 	RUN(dead_before);
 	RUN(threads);
