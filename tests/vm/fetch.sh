@@ -57,13 +57,12 @@ in_order() {
 	PYTHON
 }
 
-# The first file system: busybox, the modules and tests/vm/initrd, which goes on to the disk.
+# The first file system: busybox and the modules; run.sh adds tests/vm/initrd to it.
 make_initrd() {
 	local tree=$1 version=$2 initrd=$1/initrd.tree order=0 module
 	rm -rf "$initrd"
 	mkdir -p "$initrd"/{bin,modules,proc,sys,dev,root}
 	cp /bin/busybox "$initrd/bin"
-	cp "$(dirname "${BASH_SOURCE[0]}")/initrd" "$initrd/init"
 	busybox depmod -b "$tree" "$version"
 	while read -r module; do
 		order=$((order + 1))
@@ -72,6 +71,7 @@ make_initrd() {
 	done < <(in_order "$tree/lib/modules/$version/modules.dep")
 	[ $order -gt 0 ]
 	(cd "$initrd" && find . | cpio -o -H newc -R 0:0 --quiet) >"$tree/initrd"
+	rm -rf "$initrd"
 }
 
 kernel() {
@@ -99,7 +99,8 @@ kernel() {
 # The disk: a Debian that tests find all their tools in; the same for all layouts.
 disk() {
 	local tree=$cache/debian.tree
-	[ ! -e "$cache/debian.img" ] || return 0
+	[ ! -e "$cache/debian.img" ] || [ "$(cat "$cache/debian.packages")" != "$packages" ] || return 0
+	rm -f "$cache/debian.img"
 	[ "$(id -u)" = 0 ] || { echo "vm: making a Debian tree needs root" >&2; return 1; }
 	rm -rf "$tree"
 	archives | sources >"$cache/sources.list"
@@ -112,6 +113,7 @@ disk() {
 	mkdir -p "$tree/conex"
 	truncate -s 2G "$cache/debian.new"
 	/sbin/mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=1 -d "$tree" "$cache/debian.new"
+	echo "$packages" >"$cache/debian.packages"
 	mv "$cache/debian.new" "$cache/debian.img"
 	rm -rf "$tree" "$tree.tar"
 }

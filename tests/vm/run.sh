@@ -9,7 +9,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 CX_BUILDDIR=${CX_BUILDDIR:-$([ -e conex-undo ] && pwd || echo "$top/build")}
 cache=${CONEX_VM_CACHE:-$CX_BUILDDIR/vm}
-patience=${CONEX_VM_PATIENCE:-240}             # seconds for all tests of one machine
+patience=${CONEX_VM_PATIENCE:-600}             # seconds for all tests of one machine
 
 usage() {
 	sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2
@@ -18,8 +18,8 @@ usage() {
 
 # Why no machine can be had, or nothing.
 missing() { # SERIES
-	if ! command -v qemu-system-x86_64 >/dev/null; then
-		echo "no qemu-system-x86_64 here"
+	if ! command -v qemu-system-x86_64 >/dev/null || ! command -v cpio >/dev/null; then
+		echo "no qemu-system-x86_64 or no cpio here"
 	elif [ ! -e "$cache/kernel-$1/version" ]; then
 		echo "no kernel $1 here: tests/vm/fetch.sh gets it"
 	elif [ ! -e "$cache/debian.img" ]; then
@@ -50,14 +50,21 @@ stage() {
 	rm -rf "$tree"
 }
 
+# The first file system with its PID 1: a second archive behind the first one.
+make_initrd() { # SERIES SCRATCH
+	mkdir "$2/first"
+	cp "$here/initrd" "$2/first/init"
+	(cd "$2/first" && echo init | cpio -o -H newc -R 0:0 --quiet) | cat "$cache/kernel-$1/initrd" - >"$2/initrd"
+}
+
 # boot DIRECTORY LAYOUT SERIES TESTS QEMU'S-OPTIONS...
 boot() {
 	local scratch=$1 layout=$2 kernel=$cache/kernel-$3 tests=$4
 	shift 4
 	TMPDIR=$scratch timeout --foreground -k 5 $((patience + 60)) qemu-system-x86_64 \
 		-accel tcg -cpu max -smp 2 -m 1024 -nographic -nodefaults -no-reboot \
-		-kernel "$kernel/vmlinuz" -initrd "$kernel/initrd" \
-		-append "console=ttyS0 quiet panic=-1 root=/dev/vda rw psi=1 conex.layout=$layout conex.patience=$patience conex.tests=$tests" \
+		-kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
+		-append "console=ttyS0 quiet panic=-1 systemd.mask=getty.target systemd.mask=serial-getty@ttyS0.service root=/dev/vda rw psi=1 conex.layout=$layout conex.patience=$patience conex.tests=$tests" \
 		-drive "file=$cache/debian.img,format=raw,if=virtio,snapshot=on" \
 		-drive "file=$scratch/conex.img,format=raw,if=virtio,snapshot=on" "$@"
 }
@@ -103,6 +110,7 @@ why=$(missing "$series")
 scratch=$(mktemp -d "$cache/run.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 stage "$scratch"
+make_initrd "$series" "$scratch"
 if [ -n "$shell" ]; then
 	boot "$scratch" "$layout" "$series" shell -serial mon:stdio
 	exit
