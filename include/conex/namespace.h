@@ -24,7 +24,8 @@ CONEX_BEGIN_DECLARATIONS
  * Owner: *ret is the caller's: conex_namespace_free.
  * Returns: 0; -EINVAL kind is not one of them, or pin is relative; -EOPNOTSUPP PID or USER;
  * -EPERM without CAP_SYS_ADMIN; -ENOSPC a limit in /proc/sys/user is reached; what open(2) and
- * mount(2) answer for the pin (EINVAL: of a mount namespace where the mount is a shared one); -EMFILE -EPIPE the keeper could not start, or died; the usual.
+ * mount(2) answer for the pin (EINVAL: a mount namespace, where the mount is a shared one); -EMFILE
+ * -EPIPE the keeper could not start, or died; the usual.
  * Threads: any. Since: 0.1 */
 int conex_namespace_create(conex *cx, uint32_t kind, const char *pin, conex_namespace **ret,
 	conex_error **err);

@@ -57,12 +57,14 @@ make_initrd() { # SERIES SCRATCH
 	(cd "$2/first" && echo init | cpio -o -H newc -R 0:0 --quiet) | cat "$cache/kernel-$1/initrd" - >"$2/initrd"
 }
 
+# One thread emulates both processors: with one for each a machine once stood still for good, its timers too, when
+# the host was busy; and it takes no longer.
 # boot DIRECTORY LAYOUT SERIES TESTS QEMU'S-OPTIONS...
 boot() {
 	local scratch=$1 layout=$2 kernel=$cache/kernel-$3 tests=$4
 	shift 4
 	TMPDIR=$scratch timeout --foreground -k 5 $((patience + 60)) qemu-system-x86_64 \
-		-accel tcg -cpu max -smp 2 -m 1024 -nographic -nodefaults -no-reboot \
+		-accel tcg,thread=single -cpu max -smp 2 -m 1024 -nographic -nodefaults -no-reboot \
 		-kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
 		-append "console=ttyS0 quiet panic=-1 systemd.mask=getty.target systemd.mask=serial-getty@ttyS0.service root=/dev/vda rw psi=1 conex.layout=$layout conex.patience=$patience conex.tests=$tests" \
 		-drive "file=$cache/debian.img,format=raw,if=virtio,snapshot=on" \
