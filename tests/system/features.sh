@@ -76,23 +76,34 @@ capabilities() {
 	[ "$(field "['linux']['capabilities']" | sort -u | wc -l)" -gt "$(cat /proc/sys/kernel/cap_last_cap)" ]
 }
 
+# An action that asks needs somebody who answers.
+agent() {
+	/usr/bin/python3 -B "$CX_SRCDIR/tests/system/agent.py" "$box/agent" 0 >"$box/agent.out" &
+	agent=$!
+	until [ -S "$box/agent" ]; do sleep 0.01; done
+}
+
 seccomp() {
 	local action
+	agent
 	[ "$(field "['linux']['seccomp']['enabled']")" = True ] || return
 	for action in $(field "['linux']['seccomp']['actions']"); do
 		bundle '{"destination": "/m", "type": "tmpfs"}'
-		python3 - "$box/bundle/config.json" "$action" <<-'PYTHON' || return
+		python3 - "$box/bundle/config.json" "$action" "$box/agent" <<-'PYTHON' || return
 			import json, sys
 			spec = json.load(open(sys.argv[1]))
 			spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_LOG" if sys.argv[2] == "SCMP_ACT_ALLOW" else "SCMP_ACT_ALLOW",
 				"syscalls": [{"names": ["acct"], "action": sys.argv[2]}]}
+			spec["linux"]["seccomp"].update({"listenerPath": sys.argv[3]} if sys.argv[2] == "SCMP_ACT_NOTIFY" else {})
 			json.dump(spec, open(sys.argv[1], "w"))
 		PYTHON
 		oci run --bundle "$box/bundle" "$me" </dev/null || {
 			echo "claimed, but refused: $action"
+			kill "$agent"
 			return 1
 		}
 	done
+	wait "$agent"
 }
 
 # What the runtime can, whether or not this machine has it; what it can't is refused when asked for.
