@@ -1,5 +1,5 @@
 /* Each resource of the runtime-spec alone: the kernel has what was asked for, or it is refused and the refusal
- * names it. The lines "# matrix" are what tests/vm/matrix.sh makes its table of. */
+ * names it. tests/vm/README.md has a table of the lines "# matrix". */
 #include "system/box.h"
 
 #include <glob.h>

@@ -2,4 +2,5 @@
 # The system tests where there is only cgroup v1.
 # shellcheck source=/dev/null
 . "$CX_SRCDIR/tests/vm/boot.sh"
-boot v1 6.1 6.12
+# Not on 6.12: Debian builds it without v1's memory and cpuset controllers.
+boot v1 6.1
