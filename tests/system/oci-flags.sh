@@ -151,7 +151,7 @@ apart() {
 }
 joins_mounts() {
 	local out pid
-	unshare --mount sleep 100 &
+	unshare --mount --propagation unchanged sleep 100 &        # a chroot takes no other
 	pid=$!
 	for ((i = 0; i < 100; i++)); do
 		[ "$(readlink /proc/$pid/ns/mnt)" = "$(readlink /proc/self/ns/mnt)" ] || break
