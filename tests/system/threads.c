@@ -118,9 +118,9 @@ TEST(eight_threads_launch)
 	together(launchers, THREADS, launcher);
 	join(launchers, THREADS);
 	SOON(all_read(count));
-	CHECK(all.events[CONEX_EVENT_STARTED] >= count * 4 / 5 && all.events[CONEX_EVENT_STARTED] <= count);
 	__atomic_store_n(&all.stop, 1, __ATOMIC_RELAXED);
 	join(readers, READERS);
+	CHECK(all.events[CONEX_EVENT_STARTED] >= count * 4 / 5 && all.events[CONEX_EVENT_STARTED] <= count);
 	end();
 }
 
