@@ -42,7 +42,7 @@ struct conex_mount { const char *source, *target, *type, *options; };
  * marked L, launch L, exec E; a field that isn't zero where it isn't read is refused by its
  * name. Of the flags plan knows TTY, READ_ONLY, INIT, USERNS; launch NOWAIT, HOLD, AUTODELETE,
  * TIMELINE; exec NOWAIT, TTY, TIMELINE; run all of these. This version refuses (-EOPNOTSUPP)
- * .ports, .network but "host", CONEX_STDIO_LOG, CONEX_RUN_PARENT and mounts of type
+ * .ports, CONEX_STDIO_LOG, CONEX_RUN_PARENT and mounts of type
  * "volume". Without privileges (effective uid not 0) containers have a user namespace always, in
  * which the caller is root, with his ids of /etc/subuid and /etc/subgid where newuidmap and
  * newgidmap are installed; limits need a cgroup that was delegated to him. */
@@ -62,7 +62,7 @@ struct conex_run_options {
 	const char *rootfs;                 /* a directory, instead of an image */
 	const struct conex_mount *mounts;   /* CONEX_MOUNTS({ "/srv", "/data", NULL, "ro" }) */
 	const struct conex_limits *limits;
-	const char *network;                /* NULL: loopback only; "host"; or a network's name */
+	const char *network;                /* NULL: loopback only; "host"; or networks' names: "site,back" */
 	const struct conex_port *ports;     /* CONEX_PORTS({ "127.0.0.1", 8080, 80, "tcp" }) */
 	uint32_t share;                     /* CONEX_NS_…: these stay the host's */
 	conex_namespace *const *join;       /* these instead of new ones; NULL-ended */
@@ -167,6 +167,12 @@ pid_t conex_container_pid(const conex_container *c);
  * Returns: borrowed while the handle lives; -1 none, or no free descriptor.
  * Threads: any. Since: 0.1 */
 int conex_container_pidfd(const conex_container *c);
+
+/* Its address in one of its networks, or (network NULL) in the first that has one of this family. family:
+ * AF_INET or AF_INET6. Interfaces inside are eth0, eth1 ... in the order in which .network names them.
+ * Returns: borrowed from c; NULL it has none.
+ * Threads: any. Since: 0.1 */
+const char *conex_container_address(const conex_container *c, const char *network, int family);
 
 /* The value of one of its labels.
  * Returns: borrowed from c; NULL it has no such label.

@@ -1,4 +1,9 @@
-/* conex/network.h: published ports, which this version describes but refuses (-EOPNOTSUPP). */
+/* conex/network.h: named networks and published ports.
+ *
+ * A network is a bridge of the host's with a subnet of each family, a way out by masquerading (unless it is
+ * internal) and members: containers whose .network names it. Networks belong to the network namespace that
+ * the caller is in, not to a context: every process there sees them. They live until they are deleted or the
+ * machine is booted. All of it takes CAP_NET_ADMIN. */
 #ifndef CONEX_NETWORK_H
 #define CONEX_NETWORK_H
 #include <conex/base.h>
@@ -10,6 +15,48 @@ struct conex_port { const char *address; uint16_t host_port, port; const char *p
 #ifndef __cplusplus
 #define CONEX_PORTS(...) ((const struct conex_port[]){ __VA_ARGS__, { NULL, 0, 0, NULL } })
 #endif
+
+#define CONEX_NETWORK_INTERNAL ((uint64_t)1 << 0)  /* no way out, and none in but from the host */
+#define CONEX_NETWORK_EXISTING ((uint64_t)1 << 1)  /* one of that name is fine, as it is */
+
+struct conex_network_options {
+	size_t size;
+	uint64_t flags;             /* CONEX_NETWORK_... */
+	const char *driver;         /* NULL: "bridge", the one that this version knows */
+	const char *parent;         /* of other drivers: leave it NULL */
+	const char *const *subnets; /* "10.1.2.0/24", "fd00:1::/64" ... NULL: a free one of each family */
+	uint32_t mtu;               /* bytes; 0: the kernel's */
+};
+
+/* Makes a network: a bridge "cx-NAME" (of long names an abbreviation) with the first address of each
+ * subnet, which are its members' gateways. Without .subnets: a free IPv4 one of 1,022 addresses in
+ * 10.200.0.0 to 10.215.255.255, that is in no route and no other network, and a random unique local
+ * IPv6 one (RFC 4193). Unless it is internal this turns the machine's IP forwarding on (ip_forward,
+ * ipv6.conf.all.forwarding; interfaces that take router advertisements go on taking them) and leaves
+ * it on. The name "bridge" needn't be created: the first container that asks for it does. options:
+ * NULL for the defaults.
+ * Returns: 0; -EEXIST a network or a device of that name; -EINVAL a name, flag or subnet that can't
+ * be; -EOPNOTSUPP another driver; -EADDRNOTAVAIL no free subnet; -EPERM without CAP_NET_ADMIN; the
+ * usual.
+ * Threads: any. Since: 0.1 */
+int conex_network_create(conex *cx, const char *name, const struct conex_network_options *options,
+	conex_error **err);
+
+/* Removes the network and its bridge.
+ * Returns: 0; -ENOENT none of that name; -EBUSY it has members; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_network_delete(conex *cx, const char *name, conex_error **err);
+
+/* The names of all networks, sorted. Owner: one free(3) for *ret_names, which ends with NULL.
+ * Returns: how many; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_network_list(conex *cx, char ***ret_names, conex_error **err);
+
+/* A network as JSON: {"name", "driver", "bridge", "subnets", "internal", "mtu", "members":
+ * [{"container", "addresses"}]}. Owner: free(3).
+ * Returns: 0; -ENOENT none of that name; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_network_json(conex *cx, const char *name, char **ret_json, conex_error **err);
 
 CONEX_END_DECLARATIONS
 #endif

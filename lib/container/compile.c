@@ -103,6 +103,7 @@ static int compile_all(struct cx_compile *c, conex *cx, conex_error **err)
 	STEP(cx_namespace_compile_enter(c, err));
 	STEP(cx_rootfs_compile_sources(c, err));
 	STEP(cx_namespace_compile_become(c, err));
+	STEP(cx_network_compile_join(c, err));
 	STEP(cx_rootfs_compile(c, err));
 	cx_hooks_compile_create(c);
 	STEP(cx_rootfs_compile_finish(c, err));
@@ -137,16 +138,17 @@ static uint32_t given(struct cx_compile *c, conex_namespace *const *join, conex_
 	return (uint32_t)n;
 }
 
-int cx_plan_compile(conex *cx, json_t *spec, int exec, conex_namespace *const *join, struct cx_plan **ret,
+int cx_plan_compile(conex *cx, json_t *spec, unsigned how, conex_namespace *const *join, struct cx_plan **ret,
 	struct cx_cgroup_limits **ret_limits, conex_error **err)
 {
 	struct cx_build build = { .failed = 0 };
-	struct cx_compile c = { .spec = spec, .build = &build, .exec = exec,
+	struct cx_compile c = { .spec = spec, .build = &build, .exec = (how & CX_COMPILE_EXEC) != 0,
+		.networked = (how & CX_COMPILE_NETWORKED) != 0,
 		.mount_cgroup = cx_cgroup_compile_mount, .cgroups = cx->cgroups,
 		.released = cx_is_released(cx) };
 	int r = given(&c, join, err) == UINT32_MAX ? -EINVAL : 0;
 
-	c.staged = !exec && (cx_rootfs_needs_outside(spec) || cx_network_needs_outside(spec));
+	c.staged = !c.exec && (cx_rootfs_needs_outside(spec) || cx_network_needs_outside(spec));
 	if (r == 0)
 		r = compile_all(&c, cx, err);
 	if (r == 0 && ret_limits)

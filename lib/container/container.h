@@ -22,6 +22,7 @@ struct conex_plan {
 	char *stop_signal;
 	char *bundle;                   /* of the spec it was made of; NULL: none */
 	int64_t grace_ms;
+	char *network;                  /* names, with commas between; NULL: none is joined */
 	conex_namespace **join;         /* NULL-ended, each counted */
 	uint32_t joins;
 	char *spec_name;                /* in the state directory; NULL: not written yet (locked) */
@@ -65,6 +66,7 @@ struct conex_container {
 	int made_cgroup;
 	int undoing;                    /* a thread is undoing it, without the lock */
 	struct cx_hooks *hooks;         /* hooks that run for it just now; NULL */
+	struct cx_joined *joined;       /* its networks; NULL */
 	struct cx_maps *maps;           /* helpers that write its id maps just now; NULL */
 	int poststop_done;
 	int undo_later;                 /* its cgroup was busy: again when the timer ticks */
@@ -153,7 +155,9 @@ int cx_plan_make(conex *cx, const char *image, const char *const *args, const st
 	conex_plan **ret, conex_error **err);
 /* compile.c */
 const char **cx_texts(const json_t *list, const char *first);          /* NULL-ended; `first` alone where empty. free */
-int cx_plan_compile(conex *cx, json_t *spec, int exec, conex_namespace *const *join, struct cx_plan **ret,
+#define CX_COMPILE_EXEC 1u              /* one more program in a running container */
+#define CX_COMPILE_NETWORKED 2u         /* it joins networks of the host's */
+int cx_plan_compile(conex *cx, json_t *spec, unsigned how, conex_namespace *const *join, struct cx_plan **ret,
 	struct cx_cgroup_limits **ret_limits, conex_error **err);
 conex_plan *cx_plan_ref(conex_plan *p);
 void cx_plan_unref(conex_plan *p);
@@ -196,6 +200,7 @@ struct cx_request {                     /* one launch message in the making */
 	const json_t *env;              /* merged; NULL: the plan's */
 	const char *cgroup;             /* relative; NULL: none */
 	const char *hostname;           /* NULL: the plan's */
+	const struct cx_str *network;   /* what is to be done in its networks' interfaces; NULL */
 	const char *state;              /* for hooks inside; NULL: there are none */
 	struct cx_stdio stdio;
 	int listener;                   /* released and held; -1 */
@@ -245,6 +250,15 @@ void cx_brokers_let_go(conex *cx);                      /* the same in a forked 
 /* members.c: where there are no cgroups */
 int cx_container_members(const conex_container *c, pid_t **ret);        /* count, -errno. free */
 int cx_container_signal_members(const conex_container *c, int sig, conex_error **err);
+
+/* network.c */
+int cx_networks_check(const char *list, conex_error **err);
+int cx_container_join(conex_container *c, struct cx_str *inside, conex_error **err);    /* not locked */
+int cx_container_link(conex_container *c, conex_error **err);   /* at the barrier: its pid is the child's */
+void cx_container_let_networks_go(conex_container *c);
+void cx_container_leave(conex_container *c);            /* not locked */
+void cx_container_joined_free(conex_container *c);
+void cx_container_take_addresses(conex_container *c, const char *const *notes, int count);
 
 /* maps.c */
 void cx_maps_begin(conex_container *c);          /* locked */

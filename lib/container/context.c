@@ -2,6 +2,7 @@
 #include "container/container.h"
 #include "base/options.h"
 #include "base/path.h"
+#include "network/network.h"
 #include "security/compile.h"
 #include "state/context-cgroup.h"
 
@@ -104,9 +105,11 @@ void cx_context_drop_parts(conex *cx)
 	}
 	cx_seccomp_cache_free(cx->seccomp);
 	cx_cgroups_free(cx->cgroups);
+	cx_networks_free(cx->networks);
 	free(cx->keeper);
 	cx->seccomp = NULL;
 	cx->cgroups = NULL;
+	cx->networks = NULL;
 	cx->keeper = NULL;
 }
 

@@ -22,7 +22,7 @@ static int exec_plan(conex_container *c, const char *const *args, const struct c
 	p->join = calloc(1, sizeof(*p->join));
 	r = p->join ? cx_options_exec_spec(spec_of(c), args, o, &p->spec, err) : cx_fail_memory(err);
 	if (r == 0)
-		r = cx_plan_compile(c->task.cx, p->spec, 1, c->task.plan ? c->task.plan->join : NULL, &p->bytes, NULL, err);
+		r = cx_plan_compile(c->task.cx, p->spec, CX_COMPILE_EXEC, c->task.plan ? c->task.plan->join : NULL, &p->bytes, NULL, err);
 	if (r == 0) {
 		*ret = p;
 		return 0;

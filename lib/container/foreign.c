@@ -164,6 +164,14 @@ int cx_foreign_pump(conex *cx)
 
 /* ---- from the journal ---- */
 
+static void read_addresses(conex_container *c, const struct cx_record *r)
+{
+	cx_autofree const char **notes = NULL;
+	int n = cx_record_notes(r, "address", &notes);
+
+	cx_container_take_addresses(c, notes, n);
+}
+
 static int read_labels(conex_container *c, const struct cx_record *r)
 {
 	cx_autofree const char **labels = NULL;
@@ -235,6 +243,7 @@ static int fill(conex_container *c, const struct cx_record *r, conex_error **err
 	c->created_at_ns = created ? atoll(created) : 0;
 	if (!c->cgroup || !c->bundle || read_labels(c, r) < 0)
 		return cx_fail_memory(err);
+	read_addresses(c, r);
 	c->journalled = 1;
 	c->task.exit.cause = CONEX_EXIT_UNKNOWN;
 	c->task.exit.status = 255;

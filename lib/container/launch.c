@@ -82,10 +82,12 @@ static int claim(conex_container *c, conex_error **err)
 }
 
 /* What exists outside the process, in the order of the journal; without the lock. */
-static int acquire(conex_container *c, conex_error **err)
+static int acquire(conex_container *c, struct cx_str *network, conex_error **err)
 {
 	int r = cx_container_journal(c, err);
 
+	if (r == 0)
+		r = cx_container_join(c, network, err);
 	if (r < 0)
 		return r;
 	r = cx_cgroup_make(c->task.cx->cgroups, c->cgroup, c->task.plan->limits, err);
@@ -153,6 +155,7 @@ static void open_stdio_to(conex_container *c, struct cx_request *r)
 
 static int launch_container(conex_container *c, struct cx_request *r, conex_error **err)
 {
+	cx_autostr network = { 0 };
 	conex *cx = c->task.cx;
 	int ret = cx_context_lock_to_change(cx, err);
 
@@ -162,7 +165,8 @@ static int launch_container(conex_container *c, struct cx_request *r, conex_erro
 	cx_context_unlock(cx);
 	if (ret < 0)
 		return ret;
-	ret = acquire(c, err);
+	ret = acquire(c, &network, err);
+	r->network = &network;
 	pthread_mutex_lock(&cx->lock);
 	if (ret == 0 && cx->closed)
 		ret = cx_fail(err, CONEX_STAGE_LAUNCH, -ESHUTDOWN, NULL, "conex_close was called", "the context");

@@ -44,9 +44,6 @@ static int check_unsupported(const struct conex_run_options *o, conex_error **er
 			"this version's keeper is always the parent");
 	if (o->ports)
 		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.ports", NULL, "this version publishes no ports");
-	if (o->network && strcmp(o->network, "host"))
-		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.network", o->network,
-			"this version knows \"host\", nothing (loopback only), or a namespace in .join");
 	if (o->in == CONEX_STDIO_LOG || o->out == CONEX_STDIO_LOG || o->err == CONEX_STDIO_LOG)
 		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.out", "CONEX_STDIO_LOG",
 			"this version keeps no logs: use CONEX_STDIO_PIPE or CONEX_STDIO_FD");
@@ -121,6 +118,8 @@ int cx_options_check(const char *call, const struct conex_run_options *o, unsign
 	r = check_fds(o, err);
 	if (r == 0)
 		r = check_env(o->env, err);
+	if (r == 0 && o->network && strcmp(o->network, "host"))
+		r = cx_networks_check(o->network, err);
 	return r < 0 ? r : check_unsupported(o, err);
 }
 
@@ -244,7 +243,7 @@ static void remove_namespace(json_t *spec, const char *type)
 static void share(json_t *spec, const struct conex_run_options *o)
 {
 	json_t *linux_ = json_object_get(spec, "linux");
-	uint32_t shared = o->share | (o->network ? CONEX_NS_NET : 0);
+	uint32_t shared = o->share | (o->network && !strcmp(o->network, "host") ? CONEX_NS_NET : 0);
 
 	for (size_t i = 0; i < CX_ARRAY_SIZE(kinds); i++)
 		if (shared & kinds[i].kind)

@@ -31,6 +31,7 @@ static void plan_free(conex_plan *p)
 	free(p->bytes);
 	free(p->spec_name);
 	free(p->bundle);
+	free(p->network);
 	cx_context_unref(p->cx);
 	free(p);
 }
@@ -78,12 +79,14 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 
 	if (r == 0 && o->spec && o->spec->bundle && !(p->bundle = strdup(o->spec->bundle)))
 		r = cx_fail_memory(err);
+	if (r == 0 && o->network && strcmp(o->network, "host") && !(p->network = strdup(o->network)))
+		r = cx_fail_memory(err);
 	if (r == 0)
 		r = cx_context_need_cgroups(cx, err);
 	if (r == 0 && keep_joins(p, o->join) < 0)
 		r = cx_fail_memory(err);
 	if (r == 0)
-		r = cx_plan_compile(cx, p->spec, 0, p->join, &p->bytes, &p->limits, err);
+		r = cx_plan_compile(cx, p->spec, p->network ? CX_COMPILE_NETWORKED : 0, p->join, &p->bytes, &p->limits, err);
 	p->grace_ms = o->grace_ms ? o->grace_ms : 10000;
 	return r;
 }

@@ -36,6 +36,18 @@ static uint32_t add_list(struct cx_str *b, uint32_t count, const char *(*item)(c
 	return at;
 }
 
+static uint32_t add_bytes(struct cx_str *b, const struct cx_str *bytes)
+{
+	static const char zero[4];
+	uint32_t at, size = (uint32_t)bytes->size;
+
+	cx_str_add(b, zero, (4 - b->size % 4) % 4);
+	at = (uint32_t)b->size;
+	cx_str_add(b, &size, sizeof size);
+	cx_str_add(b, bytes->data, bytes->size);
+	return at;
+}
+
 static const char *array_item(const void *list, uint32_t n)
 {
 	return ((const char *const *)list)[n];
@@ -80,6 +92,8 @@ static int build_launch(struct cx_str *b, const struct cx_request *r, uint32_t f
 		l.slot[CX_SLOT_STATE] = add_text(b, r->state);
 	if (r->hostname)
 		l.slot[CX_SLOT_HOSTNAME] = add_text(b, r->hostname);
+	if (r->network && r->network->size)
+		l.slot[CX_SLOT_NETWORK] = add_bytes(b, r->network);
 	if (add_cgroup(b, &l, r) < 0 || b->failed)
 		return cx_fail_memory(err);
 	l.size = (uint32_t)b->size;

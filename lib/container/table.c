@@ -127,6 +127,7 @@ void cx_container_unref(conex_container *c)
 	if (--c->refs > 0)
 		return;
 	json_decref(c->spec);
+	cx_container_joined_free(c);
 	free(c->labels);
 	free(c->cgroup);
 	free(c->bundle);

@@ -2,6 +2,7 @@
 #include "container/container.h"
 #include "base/kernel.h"
 #include "base/path.h"
+#include "network/network.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +45,10 @@ int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups)
 		return undo_cgroup(cgroups, text);
 	case CX_OP_undo_unlink:
 		return unlink(text) < 0 && errno != ENOENT ? -errno : 0;
+	case CX_OP_undo_lease:
+		return cx_lease_return(text);
+	case CX_OP_undo_link:
+		return cx_link_delete(text);
 	case CX_OP_undo_umount:
 		return umount2(text, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != ENOENT && errno != EINVAL ? -errno : 0;
 	default:
@@ -85,6 +90,7 @@ static int play_own(conex_container *c)
 			cx_log(c->task.cx, 4, "container %s: its cgroup can't be removed: %s", c->id, strerrordesc_np(-r));
 		c->made_cgroup = 0;
 	}
+	cx_container_leave(c);
 	if (c->journalled) {    /* else the id is another one's, and so is what lies under it */
 		remove_public(c);
 		cx_journal_remove(c->task.cx->state, c->id);

@@ -208,7 +208,7 @@ static int hear(struct cx_child *c)
  * may trace us now is the same user, outside of all containers. */
 int cx_child_barrier(struct cx_child *c, const struct cx_op *op)
 {
-	int maps = op->arg[0] == 0, r;
+	int maps = op->arg[0] == CX_BARRIER_MAPS, r;
 
 	if (maps)
 		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);

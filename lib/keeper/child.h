@@ -77,6 +77,16 @@ static inline const void *cx_child_bytes(const struct cx_child *c, uint64_t cell
 	return (const char *)c->plan + (uint32_t)cell;
 }
 
+/* A slot of bytes; NULL: the launch doesn't fill it. */
+static inline const void *cx_child_slot_bytes(const struct cx_child *c, uint64_t cell, size_t *size)
+{
+	uint32_t slot = (uint32_t)(cell >> 32), at = slot < CX_SLOT_COUNT ? c->launch->slot[slot] : 0;
+	const uint32_t *sized = (const uint32_t *)((const char *)c->launch + at);
+
+	*size = at ? *sized : 0;
+	return at ? sized + 1 : NULL;
+}
+
 /* Notes which call failed (errno) and on what, and returns -errno: "return cx_child_fail(c, CX_CALL_open, path)". */
 int cx_child_fail(struct cx_child *c, enum cx_call call, const char *detail);
 

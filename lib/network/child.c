@@ -1,4 +1,4 @@
-/* Moves devices of the host into the container's network namespace. Done by the first of two
+/* Interfaces inside: set up as the host says, or moved from there. Devices of the host are moved by the first of two
  * stages, while it still has the host's rights, right after it has cloned the second: that one's
  * namespace is the target, whoever made it. Raw rtnetlink(7); every length is checked. */
 #include "keeper/child.h"
@@ -69,13 +69,12 @@ static void add(struct request *r, unsigned type, const void *data, size_t size)
 }
 
 /* 0, or -1 and errno as the kernel answers. */
-static int ask(int fd, struct request *r)
+static int ask_bytes(int fd, const void *request, size_t size)
 {
 	struct { struct nlmsghdr head; struct nlmsgerr error; char rest[1024]; } answer;
 	ssize_t n;
 
-	r->head.nlmsg_flags |= NLM_F_ACK;
-	if (write(fd, r, r->head.nlmsg_len) < 0)
+	if (write(fd, request, size) < 0)
 		return -1;
 	do
 		n = recv(fd, &answer, sizeof answer, 0);
@@ -88,6 +87,12 @@ static int ask(int fd, struct request *r)
 	}
 	errno = -answer.error.error;
 	return errno ? -1 : 0;
+}
+
+static int ask(int fd, struct request *r)
+{
+	r->head.nlmsg_flags |= NLM_F_ACK;
+	return ask_bytes(fd, r, r->head.nlmsg_len);
 }
 
 /* Its index; -1 and ENODEV: there is none of that name. */
@@ -249,4 +254,38 @@ int cx_child_move_devices(struct cx_child *c, pid_t pid, int pidfd)
 		r = move_one(c, inside, cx_child_item(c, c->devices, i),
 			cx_child_item(c, c->devices, i + 1), pid);
 	return r;
+}
+
+/* ---- interfaces that the host has made here ---- */
+
+static const char *kind_of(const struct nlmsghdr *m)
+{
+	return m->nlmsg_type == RTM_NEWADDR ? "an address" : m->nlmsg_type == RTM_NEWROUTE ? "a route" : "an interface";
+}
+
+/* Requests as the host has written them down, each with NLM_F_ACK: sent one by one, so that it can be told
+ * which was refused. */
+int cx_child_network(struct cx_child *c, const struct cx_op *op)
+{
+	size_t size;
+	const char *at = cx_child_slot_bytes(c, op->arg[0], &size);
+	int fd = open_rtnetlink(c);
+
+	if (fd < 0)
+		return fd;
+	while (size >= sizeof(struct nlmsghdr)) {
+		const struct nlmsghdr *m = (const struct nlmsghdr *)at;
+		size_t step = NLMSG_ALIGN(m->nlmsg_len);
+
+		if (m->nlmsg_len < sizeof *m || step > size) {
+			errno = EPROTO;
+			return cx_child_fail(c, CX_CALL_sendmsg, "the requests");
+		}
+		if (ask_bytes(fd, m, m->nlmsg_len) < 0)
+			return cx_child_fail(c, CX_CALL_sendmsg, kind_of(m));
+		at += step;
+		size -= step;
+	}
+	close(fd);
+	return 0;
 }

@@ -47,3 +47,15 @@ int cx_network_compile_devices(struct cx_compile *c, conex_error **err)
 	cx_op(c->build, net_devices, "linux.netDevices", cx_cell_list(c->build, list));
 	return 0;
 }
+
+int cx_network_compile_join(struct cx_compile *c, conex_error **err)
+{
+	if (!c->networked || c->exec)
+		return 0;
+	if (!(c->made & CONEX_NS_NET))
+		return cx_refuse(err, -EINVAL, "conex_run_options.network", NULL,
+			"a network namespace of the container's own: neither .share, .join nor the spec may name another");
+	cx_op(c->build, barrier, "conex_run_options.network", CX_BARRIER_NETWORK);
+	cx_op(c->build, network, "conex_run_options.network", cx_cell_slot_bytes(c->build, CX_SLOT_NETWORK));
+	return 0;
+}

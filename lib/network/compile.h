@@ -6,4 +6,6 @@
 int cx_network_needs_outside(const json_t *spec);
 /* Before any namespace is entered. */
 int cx_network_compile_devices(struct cx_compile *c, conex_error **err);
+/* Interfaces that the host makes while we wait: once in the namespace, as its root. */
+int cx_network_compile_join(struct cx_compile *c, conex_error **err);
 #endif

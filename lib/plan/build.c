@@ -96,6 +96,11 @@ static uint64_t slot_bits(struct cx_build *b, enum cx_slot slot, enum cx_arg_kin
 	return cx_slot_kind(slot) == kind ? (uint64_t)slot << 32 : fail(b, -EINVAL);
 }
 
+uint64_t cx_cell_slot_bytes(struct cx_build *b, enum cx_slot slot)
+{
+	return slot_bits(b, slot, CX_ARG_BYTES);
+}
+
 uint64_t cx_cell_slot(struct cx_build *b, enum cx_slot slot, const char *fallback)
 {
 	return slot_bits(b, slot, CX_ARG_STR) | cx_cell_text(b, fallback);

@@ -21,6 +21,7 @@ struct cx_build {
 /* Cells for cx_build_op. Texts are copied and shared when equal. */
 uint64_t cx_cell_text(struct cx_build *b, const char *text);            /* NULL: none */
 uint64_t cx_cell_slot(struct cx_build *b, enum cx_slot slot, const char *fallback);
+uint64_t cx_cell_slot_bytes(struct cx_build *b, enum cx_slot slot);     /* the launch's, or none */
 uint64_t cx_cell_list(struct cx_build *b, const char *const *list);     /* NULL-ended; NULL: none */
 uint64_t cx_cell_slot_list(struct cx_build *b, enum cx_slot slot, const char *const *fallback);
 uint64_t cx_cell_bytes(struct cx_build *b, const void *data, size_t size);

@@ -55,10 +55,21 @@ static int bytes_good(const struct view *v, uint32_t at, uint32_t size)
 	return at >= v->data && at <= v->size && size <= v->size - at && at % 4 == 0;
 }
 
-/* A text or a list that may be absent. */
+/* A slot of bytes begins with their number. */
+static int sized_good(const struct view *v, uint32_t at)
+{
+	uint32_t size;
+
+	if (at < v->data || at % 4 || at > v->size || v->size - at < sizeof size)
+		return 0;
+	memcpy(&size, v->base + at, sizeof size);
+	return size <= v->size - at - sizeof size;
+}
+
+/* A text, a list, or sized bytes that may be absent. */
 static int referred_good(const struct view *v, enum cx_arg_kind kind, uint32_t at)
 {
-	return !at || (kind == CX_ARG_LIST ? list_good(v, at) : text_good(v, at));
+	return !at || (kind == CX_ARG_LIST ? list_good(v, at) : kind == CX_ARG_BYTES ? sized_good(v, at) : text_good(v, at));
 }
 
 static int slot_good(unsigned kind, uint32_t slot)
@@ -76,7 +87,7 @@ static int cell_good(const struct view *v, unsigned kind, uint64_t cell)
 	case CX_ARG_FD:
 		return cell < CX_FD_COUNT;
 	case CX_ARG_BYTES:
-		return bytes_good(v, at, slot);
+		return kind & CX_ARG_SLOT ? !at && slot_good(kind, slot) : bytes_good(v, at, slot);
 	case CX_ARG_STR:
 	case CX_ARG_LIST:
 		if (slot && !slot_good(kind, slot))

@@ -22,6 +22,7 @@ static const char *const slot_names[CX_SLOT_COUNT] = {
 	[CX_SLOT_CGROUP] = "cgroup",
 	[CX_SLOT_ROOTFS] = "rootfs", [CX_SLOT_LOWER] = "lower", [CX_SLOT_UPPER] = "upper",
 	[CX_SLOT_WORK] = "work", [CX_SLOT_STATE] = "state",
+	[CX_SLOT_NETWORK] = "network",
 };
 
 const char *cx_op_name(uint32_t code)

@@ -6,7 +6,7 @@
  * A cell (an operation's argument) holds a number, or says where something lies:
  *	STR    slot << 32 | offset        a NUL-terminated text
  *	LIST   slot << 32 | offset        uint32_t count, uint32_t offsets[count] of texts
- *	BYTES  size << 32 | offset
+ *	BYTES  size << 32 | offset; one that may be a slot is one: slot << 32
  *	FD     index into the launch's descriptors (CX_FD_...)
  * Offsets count from the start of the buffer; 0 is "none". A slot other than 0 means: take the
  * launch buffer's slot of that number if the launch fills it, else what is at offset.
@@ -45,6 +45,7 @@ enum cx_slot {                          /* text and lists that a launch may fill
 	CX_SLOT_ARGS, CX_SLOT_ENV, CX_SLOT_HOSTNAME, CX_SLOT_CWD, CX_SLOT_CGROUP, CX_SLOT_ROOTFS,
 	CX_SLOT_STATE,                  /* the OCI state's JSON up to status and pid: for hooks */
 	CX_SLOT_LOWER, CX_SLOT_UPPER, CX_SLOT_WORK,
+	CX_SLOT_NETWORK,                /* uint32_t size, and so many bytes: requests to rtnetlink(7) */
 	CX_SLOT_COUNT
 };
 
@@ -56,6 +57,9 @@ enum cx_fd {                            /* descriptors that a launch may bring *
 	CX_FD_EXTRA = CX_FD_JOIN + 8,   /* first of those that the program gets as 3, 4, ... */
 	CX_FD_COUNT = CX_FD_EXTRA + 16
 };
+
+/* Who waits for whom: the keeper (or its helpers) writes id maps; the host runs hooks; the host makes interfaces. */
+enum { CX_BARRIER_MAPS, CX_BARRIER_HOOKS, CX_BARRIER_NETWORK };
 
 /* Flags of mount_new, mount_source and attributes, beside AT_RECURSIVE (attributes go to all below). */
 #define CX_MOUNT_STRICT 0x1u            /* no symbolic link on the way to the target */

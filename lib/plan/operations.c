@@ -22,6 +22,8 @@ enum cx_arg_kind cx_slot_kind(uint32_t slot)
 	case CX_SLOT_ENV:
 	case CX_SLOT_LOWER:
 		return CX_ARG_LIST;
+	case CX_SLOT_NETWORK:
+		return CX_ARG_BYTES;
 	case CX_SLOT_NONE:
 		return CX_ARG_NONE;
 	default:

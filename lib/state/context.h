@@ -32,6 +32,7 @@ struct conex {
 	struct cx_keeper *keeper;
 	struct cx_containers *containers;
 	struct cx_cgroups *cgroups;
+	struct cx_networks *networks;   /* NULL: not needed yet */
 	struct cx_seccomp_cache *seccomp;
 };
 

@@ -13,7 +13,7 @@ keys=/usr/share/keyrings/debian-archive-keyring.gpg
 # Release and kernel series: what tests/vm/*.sh boot.
 releases=(bookworm:6.1 trixie:6.12)
 # In the tree beside Debian's required packages: what our tests call and link.
-packages=systemd,systemd-sysv,dbus,iproute2,procps,uidmap,busybox-static,libseccomp2,libjansson4,libcap2
+packages=systemd,systemd-sysv,dbus,iproute2,procps,uidmap,busybox-static,libseccomp2,libjansson4,libnl-3-200,libcap2
 packages+=,python3,redis-server
 modules=(virtio_pci virtio_blk overlay veth dummy tun fuse bridge loop)
 

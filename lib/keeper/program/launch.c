@@ -194,7 +194,7 @@ void lift_start(struct keeper *k, struct process *p)
 static void child_word(struct keeper *k, struct process *p, const struct cx_word *w, int fd)
 {
 	process_take_over(k, p);
-	if (w->kind == CX_WORD_BARRIER && w->value == 0 && !(p->plan->bytes->flags & CX_PLAN_MAPS_HELPED)) {
+	if (w->kind == CX_WORD_BARRIER && w->value == CX_BARRIER_MAPS && !(p->plan->bytes->flags & CX_PLAN_MAPS_HELPED)) {
 		lift(p, write_maps(p) < 0 ? errno : 0);
 	} else if (w->kind == CX_WORD_BARRIER) {
 		p->barrier = w->value;

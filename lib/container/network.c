@@ -1,0 +1,246 @@
+/* A container's networks: addresses and interfaces, taken in the order of the journal and given back in the
+ * other one. The inner ends are made while the child waits at its barrier (CX_BARRIER_NETWORK). */
+#include "container/container.h"
+#include "network/network.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+struct joined {
+	struct cx_network network;
+	struct cx_lease lease;
+	struct cx_link link;
+	char *lease_text, *link_text;           /* of the journal; NULL: not taken */
+	char address[2][INET6_ADDRSTRLEN];      /* IPv4's, IPv6's; "" */
+};
+
+struct cx_joined {
+	int count;
+	struct joined of[CX_LINKS_MAX];
+};
+
+/* ---- names ---- */
+
+int cx_networks_check(const char *list, conex_error **err)
+{
+	cx_autofree char *copy = strdup(list);
+	char *rest = copy, *name;
+	int n = 0;
+
+	if (!copy)
+		return cx_fail_memory(err);
+	while ((name = strsep(&rest, ","))) {
+		int r = cx_network_check_name(name, "conex_run_options.network", err);
+
+		if (r < 0)
+			return r;
+		if (++n > CX_LINKS_MAX)
+			return cx_refuse(err, -E2BIG, "conex_run_options.network", list, "at most %d networks", CX_LINKS_MAX);
+	}
+	return 0;
+}
+
+/* ---- taking ---- */
+
+/* Written down first; another process may be faster, then it is another address. */
+static int take_address(conex_container *c, struct joined *j, conex_error **err)
+{
+	struct cx_journal *journal;
+	int r;
+
+	for (;;) {
+		r = cx_lease_choose(&j->network, &j->lease, err);
+		if (r < 0)
+			return r;
+		cx_freep(&j->lease_text);
+		j->lease_text = cx_lease_text(&j->network, &j->lease);
+		if (!j->lease_text)
+			return cx_fail_memory(err);
+		r = cx_journal_open(c->task.cx->state, c->id, &journal, err);
+		if (r < 0)
+			return r;
+		cx_journal_undo(journal, CX_OP_undo_lease, j->lease_text);
+		r = cx_journal_flush(journal, err);
+		cx_journal_free(journal);
+		if (r < 0)
+			return r;
+		r = cx_lease_claim(&j->network, &j->lease, c->id);
+		if (r != -EEXIST)
+			break;
+	}
+	return r < 0 ? cx_fail(err, CONEX_STAGE_LAUNCH, r, "symlink", NULL, "an address of network %s",
+		j->network.name) : 0;
+}
+
+static void note_addresses(struct cx_journal *journal, struct joined *j)
+{
+	char text[sizeof j->network.name + 2 * INET6_ADDRSTRLEN + 4];
+
+	for (int i = 0; i < j->network.subnets; i++) {
+		struct cx_address a = cx_subnet_address(&j->network.subnet[i], j->lease.number);
+
+		cx_address_print(&a, j->address[a.family == AF_INET6]);
+	}
+	snprintf(text, sizeof text, "%s %s %s", j->network.name, j->address[0][0] ? j->address[0] : "-",
+		j->address[1][0] ? j->address[1] : "-");
+	cx_journal_note(journal, "address", text);
+}
+
+/* All interfaces' names at once; they are made later, by name. */
+static int note_links(conex_container *c, const struct cx_networks *place, conex_error **err)
+{
+	struct cx_journal *journal;
+	int r = cx_journal_open(c->task.cx->state, c->id, &journal, err);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < c->joined->count && r == 0; i++) {
+		struct joined *j = &c->joined->of[i];
+
+		j->link = (struct cx_link){ .network = &j->network, .number = j->lease.number };
+		if (cx_link_name(j->link.host) < 0)
+			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "getrandom", NULL, "the interface");
+		else if (!(j->link_text = cx_link_text(place, j->link.host)))
+			r = cx_fail_memory(err);
+		else
+			cx_journal_undo(journal, CX_OP_undo_link, j->link_text);
+		note_addresses(journal, j);
+	}
+	if (r == 0)
+		r = cx_journal_flush(journal, err);
+	cx_journal_free(journal);
+	return r;
+}
+
+static int join_all(conex_container *c, conex_error **err)
+{
+	cx_autofree char *list = strdup(c->task.plan->network);
+	char *rest = list, *name;
+	int r = list ? 0 : cx_fail_memory(err);
+
+	while (r == 0 && (name = strsep(&rest, ","))) {
+		struct joined *j = &c->joined->of[c->joined->count];
+
+		r = cx_network_need(c->task.cx, name, &j->network, err);
+		if (r == 0) {
+			c->joined->count++;
+			r = take_address(c, j, err);
+		}
+	}
+	return r;
+}
+
+static int what_is_done_inside(conex_container *c, struct cx_str *to, conex_error **err)
+{
+	struct cx_link links[CX_LINKS_MAX];
+
+	for (int i = 0; i < c->joined->count; i++)
+		links[i] = c->joined->of[i].link;
+	return cx_links_inside(links, c->joined->count, to) < 0 ? cx_fail_memory(err) : 0;
+}
+
+int cx_container_join(conex_container *c, struct cx_str *inside, conex_error **err)
+{
+	const struct cx_networks *place;
+	int r;
+
+	if (!c->task.plan->network)
+		return 0;
+	c->joined = calloc(1, sizeof *c->joined);
+	if (!c->joined)
+		return cx_fail_memory(err);
+	r = cx_networks_of(c->task.cx, &place, err);
+	if (r == 0)
+		r = join_all(c, err);
+	if (r == 0)
+		r = note_links(c, place, err);
+	return r < 0 ? r : what_is_done_inside(c, inside, err);
+}
+
+/* ---- at the barrier ---- */
+
+int cx_container_link(conex_container *c, conex_error **err)
+{
+	struct cx_link links[CX_LINKS_MAX];
+	int r;
+
+	if (!c->joined)
+		return 0;
+	for (int i = 0; i < c->joined->count; i++)
+		links[i] = c->joined->of[i].link;
+	r = cx_links_make(links, c->joined->count, c->task.pid, err);
+	cx_container_let_networks_go(c);
+	return r;
+}
+
+/* Nobody deletes a network that has members, so none has to be held for longer. */
+void cx_container_let_networks_go(conex_container *c)
+{
+	for (int i = 0; c->joined && i < c->joined->count; i++)
+		cx_network_clear(&c->joined->of[i].network);
+}
+
+/* ---- giving back ---- */
+
+void cx_container_leave(conex_container *c)
+{
+	cx_container_let_networks_go(c);
+	for (int i = c->joined ? c->joined->count : 0; i-- > 0;) {
+		struct joined *j = &c->joined->of[i];
+		int r = j->link_text ? cx_link_delete(j->link_text) : 0;
+
+		if (j->lease_text && r == 0)
+			r = cx_lease_return(j->lease_text);
+		if (r < 0)
+			cx_log(c->task.cx, 4, "container %s: network %s: %s", c->id, j->network.name, strerrordesc_np(-r));
+		cx_freep(&j->link_text);
+		cx_freep(&j->lease_text);
+	}
+}
+
+void cx_container_joined_free(conex_container *c)
+{
+	cx_container_let_networks_go(c);
+	for (int i = 0; c->joined && i < c->joined->count; i++) {
+		free(c->joined->of[i].link_text);
+		free(c->joined->of[i].lease_text);
+	}
+	free(c->joined);
+	c->joined = NULL;
+}
+
+/* ---- looking ---- */
+
+const char *conex_container_address(const conex_container *c, const char *network, int family)
+{
+	int v6 = family == AF_INET6;
+
+	if (family != AF_INET && family != AF_INET6)
+		return NULL;
+	for (int i = 0; c->joined && i < c->joined->count; i++) {
+		const struct joined *j = &c->joined->of[i];
+
+		if ((!network || !strcmp(network, j->network.name)) && j->address[v6][0])
+			return j->address[v6];
+	}
+	return NULL;
+}
+
+/* From another process's journal: "NETWORK IPV4 IPV6", "-" for none. */
+void cx_container_take_addresses(conex_container *c, const char *const *notes, int count)
+{
+	if (count <= 0 || c->joined || !(c->joined = calloc(1, sizeof *c->joined)))
+		return;
+	for (int i = 0; i < count && c->joined->count < CX_LINKS_MAX; i++) {
+		struct joined *j = &c->joined->of[c->joined->count];
+
+		j->network.dir = -1;
+		if (sscanf(notes[i], "%64s %45s %45s", j->network.name, j->address[0], j->address[1]) != 3)
+			continue;
+		for (int k = 0; k < 2; k++)
+			if (!strcmp(j->address[k], "-"))
+				j->address[k][0] = '\0';
+		c->joined->count++;
+	}
+}

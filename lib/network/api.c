@@ -1,0 +1,241 @@
+/* conex/network.h: named networks. */
+#include "network/network.h"
+#include "base/error.h"
+#include "base/options.h"
+#include "base/path.h"
+
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+/* ---- what is asked for ---- */
+
+/* "cx-NAME", or what is left of a long name and 32 bits of it all. */
+static void name_bridge(struct cx_network *n)
+{
+	uint32_t hash = 2166136261U;
+
+	for (const char *p = n->name; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 16777619U;
+	if (strlen(n->name) <= sizeof n->bridge - 4)
+		snprintf(n->bridge, sizeof n->bridge, "cx-%s", n->name);
+	else
+		snprintf(n->bridge, sizeof n->bridge, "cx-%.4s%08x", n->name, hash);
+}
+
+static int read_subnets(const char *const *list, struct cx_network *n, conex_error **err)
+{
+	char where[64];
+
+	for (int i = 0; list && list[i]; i++) {
+		struct cx_subnet s;
+		int r;
+
+		snprintf(where, sizeof where, "conex_network_options.subnets[%d]", i);
+		r = cx_subnet_parse(list[i], where, &s, err);
+		if (r < 0)
+			return r;
+		if (i == 2 || (i == 1 && n->subnet[0].base.family == s.base.family))
+			return cx_refuse(err, -EINVAL, where, list[i], "at most one IPv4 and one IPv6 subnet");
+		n->subnet[n->subnets++] = s;
+	}
+	return 0;
+}
+
+static int read_options(const char *name, const struct conex_network_options *o, struct cx_network *n,
+	conex_error **err)
+{
+	int r = cx_network_check_name(name, "name", err);
+
+	if (r < 0)
+		return r;
+	if (o->flags & ~(CONEX_NETWORK_INTERNAL | CONEX_NETWORK_EXISTING))
+		return cx_refuse(err, -EINVAL, "conex_network_options.flags", NULL,
+			"use CONEX_NETWORK_INTERNAL and CONEX_NETWORK_EXISTING");
+	if (o->driver && strcmp(o->driver, "bridge"))
+		return cx_refuse(err, -EOPNOTSUPP, "conex_network_options.driver", o->driver,
+			"this version knows \"bridge\"");
+	if (o->parent)
+		return cx_refuse(err, -EINVAL, "conex_network_options.parent", o->parent, "a bridge has none: leave it NULL");
+	if (o->mtu && (o->mtu < 1280 || o->mtu > 65535))
+		return cx_refuse(err, -EINVAL, "conex_network_options.mtu", NULL, "1,280 to 65,535, or 0: the kernel's");
+	strcpy(n->name, name);
+	n->flags = o->flags & CONEX_NETWORK_INTERNAL;
+	n->mtu = o->mtu;
+	name_bridge(n);
+	return read_subnets(o->subnets, n, err);
+}
+
+/* ---- create ---- */
+
+/* A name that isn't ours is somebody's device. */
+static int check_device(const struct cx_network *n, conex_error **err)
+{
+	if (!if_nametoindex(n->bridge))
+		return 0;
+	return cx_fail(err, CONEX_STAGE_LAUNCH, -EEXIST, NULL, "remove it (ip link delete), or use another name",
+		"a device %s is there already", n->bridge);
+}
+
+/* Locked: no other process chooses subnets meanwhile. */
+static int create_locked(const struct cx_networks *place, struct cx_network *n, conex_error **err)
+{
+	int r = check_device(n, err);
+
+	if (r == 0 && !n->subnets)
+		r = cx_subnets_choose(place, n, err);
+	if (r == 0)
+		r = cx_network_write(place, n, err);
+	if (r < 0)
+		return r;
+	r = cx_bridge_up(n, err);
+	if (r < 0) {
+		cx_autonetwork again = { .dir = -1 };
+
+		cx_bridge_down(n, NULL);
+		if (cx_network_load(place, n->name, &again, NULL) == 0)
+			cx_network_erase(place, &again);
+	}
+	return r;
+}
+
+static int create(const struct cx_networks *place, struct cx_network *n, uint64_t flags, conex_error **err)
+{
+	cx_autoclose int lock = cx_networks_lock(place);
+	cx_autonetwork known = { .dir = -1 };
+
+	if (lock < 0)
+		return cx_fail(err, CONEX_STAGE_LAUNCH, lock, "flock", NULL, "%s", place->path);
+	if (cx_network_load(place, n->name, &known, NULL) == 0)
+		return flags & CONEX_NETWORK_EXISTING ? cx_bridge_up(&known, err)
+			: cx_fail(err, CONEX_STAGE_LAUNCH, -EEXIST, NULL,
+				"use it (CONEX_NETWORK_EXISTING), or another name", "network %s", n->name);
+	return create_locked(place, n, err);
+}
+
+int conex_network_create(conex *cx, const char *name, const struct conex_network_options *options, conex_error **err)
+{
+	struct conex_network_options o;
+	struct cx_network n = { .dir = -1 };
+	const struct cx_networks *place;
+	int r = cx_options_read("conex_network_options", &o, sizeof o, sizeof o, options, err);
+
+	if (r == 0)
+		r = read_options(name, &o, &n, err);
+	if (r == 0)
+		r = cx_networks_of(cx, &place, err);
+	return r < 0 ? r : create(place, &n, o.flags, err);
+}
+
+int cx_network_need(conex *cx, const char *name, struct cx_network *ret, conex_error **err)
+{
+	const struct cx_networks *place;
+	int r = cx_networks_of(cx, &place, err);
+
+	if (r < 0)
+		return r;
+	r = cx_network_load(place, name, ret, err);
+	if (r == -ENOENT && !strcmp(name, CX_NETWORK_DEFAULT)) {
+		struct conex_network_options o = { .size = sizeof o, .flags = CONEX_NETWORK_EXISTING };
+
+		r = conex_network_create(cx, name, &o, err);
+		if (r == 0)
+			r = cx_network_load(place, name, ret, err);
+	}
+	if (r == 0 && (r = cx_bridge_up(ret, err)) < 0)
+		cx_network_clear(ret);
+	return r;
+}
+
+/* ---- delete ---- */
+
+static int delete_locked(const struct cx_networks *place, struct cx_network *n, conex_error **err)
+{
+	int members, r;
+
+	while (flock(n->dir, LOCK_EX) < 0)      /* nobody joins from here on */
+		if (errno != EINTR)
+			return cx_fail_errno(err, CONEX_STAGE_TEARDOWN, "flock", NULL, "network %s", n->name);
+	members = cx_lease_each(n, NULL, NULL);
+	if (members > 0)
+		return cx_fail(err, CONEX_STAGE_TEARDOWN, -EBUSY, NULL, "delete them first", "network %s has %d members",
+			n->name, members);
+	r = cx_bridge_down(n, err);
+	if (r == 0 && (r = cx_network_erase(place, n)) < 0)
+		r = cx_fail(err, CONEX_STAGE_TEARDOWN, r, "unlink", NULL, "network %s", n->name);
+	return r;
+}
+
+int conex_network_delete(conex *cx, const char *name, conex_error **err)
+{
+	const struct cx_networks *place;
+	cx_autonetwork n = { .dir = -1 };
+	cx_autoclose int lock = -1;
+	int r = cx_networks_of(cx, &place, err);
+
+	if (r < 0)
+		return r;
+	lock = cx_networks_lock(place);
+	if (lock < 0)
+		return cx_fail(err, CONEX_STAGE_TEARDOWN, lock, "flock", NULL, "%s", place->path);
+	r = cx_network_load(place, name, &n, err);
+	return r < 0 ? r : delete_locked(place, &n, err);
+}
+
+/* ---- look ---- */
+
+int conex_network_list(conex *cx, char ***ret_names, conex_error **err)
+{
+	const struct cx_networks *place;
+	int r = cx_networks_of(cx, &place, err);
+
+	if (r < 0)
+		return r;
+	r = cx_network_names(place, ret_names);
+	return r < 0 ? cx_fail(err, CONEX_STAGE_RUN, r, NULL, NULL, "%s", place->path) : r;
+}
+
+struct members { const struct cx_network *network; json_t *list; };
+
+static void add_member(uint32_t number, const char *id, void *data)
+{
+	struct members *m = data;
+	json_t *addresses = json_array();
+	char text[INET6_ADDRSTRLEN];
+
+	for (int i = 0; i < m->network->subnets; i++) {
+		struct cx_address a = cx_subnet_address(&m->network->subnet[i], number);
+
+		cx_address_print(&a, text);
+		json_array_append_new(addresses, json_string(text));
+	}
+	json_array_append_new(m->list, json_pack("{s:s, s:o}", "container", id, "addresses", addresses));
+}
+
+int conex_network_json(conex *cx, const char *name, char **ret_json, conex_error **err)
+{
+	const struct cx_networks *place;
+	cx_autonetwork n = { .dir = -1 };
+	struct members m = { .network = &n };
+	cx_autofree char *text = NULL;
+	json_t *root = NULL;
+	int r = cx_networks_of(cx, &place, err);
+
+	if (r == 0)
+		r = cx_network_load(place, name, &n, err);
+	if (r < 0)
+		return r;
+	m.list = json_array();
+	r = cx_lease_each(&n, add_member, &m);
+	if (r >= 0 && cx_file_load(n.dir, "network.json", 1 << 16, &text) > 0)
+		root = json_loads(text, 0, NULL);
+	if (!root || !m.list || json_object_set(root, "members", m.list) < 0)
+		r = r < 0 ? r : -ENOMEM;
+	*ret_json = r < 0 ? NULL : json_dumps(root, JSON_INDENT(2));
+	json_decref(root);
+	json_decref(m.list);
+	return *ret_json ? 0 : cx_fail(err, CONEX_STAGE_RUN, r < 0 ? r : -ENOMEM, NULL, NULL, "network %s", name);
+}

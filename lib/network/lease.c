@@ -1,0 +1,115 @@
+/* Who has which address of a network. */
+#include "network/network.h"
+#include "base/error.h"
+#include "base/path.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FIRST = 2, TARGET = 96 };        /* number 1 is the bridge's */
+
+static uint32_t last_of(const struct cx_network *n)
+{
+	uint32_t last = cx_subnet_last(&n->subnet[0]);
+
+	for (int i = 1; i < n->subnets; i++)
+		if (cx_subnet_last(&n->subnet[i]) < last)
+			last = cx_subnet_last(&n->subnet[i]);
+	return last;
+}
+
+static int is_taken(const struct cx_network *n, uint32_t number)
+{
+	char name[32], target[TARGET];
+
+	snprintf(name, sizeof name, "members/%u", number);
+	return readlinkat(n->dir, name, target, sizeof target) >= 0;
+}
+
+/* Begins anywhere: an address that was somebody's a moment ago is still in others' tables. */
+int cx_lease_choose(const struct cx_network *n, struct cx_lease *l, conex_error **err)
+{
+	uint32_t count = last_of(n) - FIRST + 1, start = l->number ? l->number - FIRST + 1 : 0;
+	uint64_t noise[2];
+
+	if (cx_random(noise, sizeof noise) < 0)
+		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, "getrandom", NULL, "an address of network %s", n->name);
+	if (!l->number)
+		start = (uint32_t)(noise[0] % count);
+	snprintf(l->tag, sizeof l->tag, "%016llx", (unsigned long long)noise[1]);
+	for (uint32_t i = 0; i < count; i++) {
+		l->number = FIRST + (start + i) % count;
+		if (!is_taken(n, l->number))
+			return 0;
+	}
+	return cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRNOTAVAIL, NULL, "make a network with a larger subnet",
+		"all %u addresses of network %s are taken", count, n->name);
+}
+
+int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const char *id)
+{
+	char name[32], target[TARGET];
+
+	snprintf(name, sizeof name, "members/%u", l->number);
+	snprintf(target, sizeof target, "%s %s", l->tag, id);
+	return symlinkat(target, n->dir, name) < 0 ? -errno : 0;
+}
+
+char *cx_lease_text(const struct cx_network *n, const struct cx_lease *l)
+{
+	char *text;
+
+	return asprintf(&text, "%s/members/%u %s", n->path, l->number, l->tag) < 0 ? NULL : text;
+}
+
+/* Only one's holder takes a lease away, so what was read as ours stays ours until it is unlinked. */
+int cx_lease_return(const char *text)
+{
+	const char *tag = strrchr(text, ' ');
+	cx_autofree char *path = tag ? strndup(text, (size_t)(tag - text)) : NULL;
+	char target[TARGET];
+	ssize_t n;
+
+	if (!tag)
+		return -EINVAL;
+	if (!path)
+		return -ENOMEM;
+	tag++;
+	n = readlink(path, target, sizeof target);
+	if (n < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if ((size_t)n <= strlen(tag) || strncmp(target, tag, strlen(tag)) || target[strlen(tag)] != ' ')
+		return 0;
+	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int cx_lease_each(const struct cx_network *n, void (*each)(uint32_t number, const char *id, void *data), void *data)
+{
+	int fd = openat(n->dir, "members", O_RDONLY | O_DIRECTORY | O_CLOEXEC), count = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!dir) {
+		int r = -errno;
+
+		cx_closep(&fd);
+		return r;
+	}
+	while ((e = readdir(dir))) {
+		char target[TARGET];
+		ssize_t size = e->d_name[0] == '.' ? -1 : readlinkat(fd, e->d_name, target, sizeof target - 1);
+		const char *blank;
+
+		if (size < 0)
+			continue;
+		target[size] = '\0';
+		blank = strchr(target, ' ');
+		if (each)
+			each((uint32_t)strtoul(e->d_name, NULL, 10), blank ? blank + 1 : "", data);
+		count++;
+	}
+	closedir(dir);
+	return count;
+}

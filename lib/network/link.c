@@ -1,0 +1,190 @@
+/* A container's interfaces: veth pairs, made with the inner end in the container's namespace, under its final
+ * name and index, so that what is to be done inside can be written down before it exists. */
+#include "network/network.h"
+#include "network/netlink.h"
+#include "base/path.h"
+
+#include <linux/if_link.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Of the first interface inside. A new namespace may have tunnels of the kernel's below it. */
+enum { FIRST_INDEX = 64 };
+
+int cx_link_name(char to[16])
+{
+	uint64_t noise;
+	int r = cx_random(&noise, sizeof noise);
+
+	snprintf(to, 16, "cx%013llx", (unsigned long long)(noise >> 12));
+	return r;
+}
+
+/* From the address, so that who had it before doesn't linger in neighbours' tables under another one. */
+static void mac_of(const struct cx_link *l, unsigned char mac[6])
+{
+	struct cx_address a = cx_subnet_address(&l->network->subnet[0], l->number);
+
+	mac[0] = 0x02;          /* locally administered */
+	mac[1] = 0x63;
+	memcpy(mac + 2, a.byte + cx_address_size(a.family) - 4, 4);
+}
+
+static void add_pair(struct cx_batch *b, const struct cx_link *l, int n, pid_t pid)
+{
+	struct ifinfomsg about = { .ifi_index = FIRST_INDEX + n }, peer = { .ifi_index = 0 };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about,
+		"veth %s", l->host);
+	struct nlattr *info, *data, *other;
+	unsigned char mac[6];
+	char name[16];
+
+	snprintf(name, sizeof name, "eth%d", n);
+	mac_of(l, mac);
+	cx_batch_put_u32(b, m, IFLA_NET_NS_PID, (uint32_t)pid);
+	cx_batch_put_text(b, m, IFLA_IFNAME, name);
+	cx_batch_put(b, m, IFLA_ADDRESS, mac, sizeof mac);
+	if (l->network->mtu)
+		cx_batch_put_u32(b, m, IFLA_MTU, l->network->mtu);
+	info = cx_batch_nest(b, m, IFLA_LINKINFO);
+	cx_batch_put_text(b, m, IFLA_INFO_KIND, "veth");
+	data = cx_batch_nest(b, m, IFLA_INFO_DATA);
+	other = cx_batch_nest(b, m, VETH_INFO_PEER);
+	if (m && nlmsg_append(m, &peer, sizeof peer, NLMSG_ALIGNTO) < 0)
+		b->failed = -ENOMEM;
+	cx_batch_put_text(b, m, IFLA_IFNAME, l->host);
+	if (l->network->mtu)
+		cx_batch_put_u32(b, m, IFLA_MTU, l->network->mtu);
+	cx_batch_nest_end(m, other);
+	cx_batch_nest_end(m, data);
+	cx_batch_nest_end(m, info);
+}
+
+/* A bridge's port needs no address of its own. */
+static void add_port(struct cx_batch *b, const struct cx_link *l, unsigned bridge)
+{
+	struct ifinfomsg about = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, 0, &about, sizeof about, "port %s", l->host);
+	unsigned char none = IN6_ADDR_GEN_MODE_NONE;
+	struct nlattr *families, *v6;
+
+	cx_batch_put_text(b, m, IFLA_IFNAME, l->host);
+	cx_batch_put_u32(b, m, IFLA_MASTER, bridge);
+	families = cx_batch_nest(b, m, IFLA_AF_SPEC);
+	v6 = cx_batch_nest(b, m, AF_INET6);
+	cx_batch_put(b, m, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof none);
+	cx_batch_nest_end(m, v6);
+	cx_batch_nest_end(m, families);
+}
+
+int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error **err)
+{
+	cx_autonetlink *s = NULL;
+	cx_autobatch b = { .count = 0 };
+	int r = cx_netlink_open(&s, err);
+
+	for (int i = 0; i < count && r == 0; i++) {
+		unsigned bridge = if_nametoindex(links[i].network->bridge);
+
+		if (!bridge)
+			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl", "somebody has removed it: try again",
+				"bridge %s", links[i].network->bridge);
+		add_pair(&b, &links[i], i, pid);
+		add_port(&b, &links[i], bridge);
+	}
+	return r < 0 ? r : cx_batch_send(s, &b, count == 1 ? links[0].network->name : "networks", err);
+}
+
+/* ---- inside ---- */
+
+static void add_inner_address(struct cx_batch *b, const struct cx_link *l, int n, const struct cx_subnet *s)
+{
+	struct cx_address a = cx_subnet_address(s, l->number);
+	size_t size = (size_t)cx_address_size(a.family);
+	struct ifaddrmsg about = { .ifa_family = (unsigned char)a.family, .ifa_prefixlen = (unsigned char)s->prefix,
+		.ifa_index = (unsigned)(FIRST_INDEX + n) };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "address");
+
+	cx_batch_put(b, m, IFA_LOCAL, a.byte, size);
+	cx_batch_put(b, m, IFA_ADDRESS, a.byte, size);
+	if (a.family == AF_INET) {
+		struct cx_address broadcast = cx_subnet_address(s, cx_subnet_last(s) + 1);
+
+		cx_batch_put(b, m, IFA_BROADCAST, broadcast.byte, size);
+	} else {                /* the lease says that nobody else has it: no second of waiting */
+		cx_batch_put_u32(b, m, IFA_FLAGS, IFA_F_NODAD);
+	}
+}
+
+static void add_default_route(struct cx_batch *b, int n, const struct cx_subnet *s)
+{
+	struct cx_address gateway = cx_subnet_address(s, 1);
+	struct rtmsg about = { .rtm_family = (unsigned char)gateway.family, .rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST, .rtm_scope = RT_SCOPE_UNIVERSE };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "route");
+
+	cx_batch_put(b, m, RTA_GATEWAY, gateway.byte, (size_t)cx_address_size(gateway.family));
+	cx_batch_put_u32(b, m, RTA_OIF, (uint32_t)(FIRST_INDEX + n));
+}
+
+/* The first network that has a way out gives the default route of each family. */
+int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
+{
+	int routed[2] = { 0, 0 };
+
+	for (int n = 0; n < count; n++) {
+		const struct cx_network *net = links[n].network;
+		cx_autobatch b = { .count = 0 };
+		struct ifinfomsg up = { .ifi_index = FIRST_INDEX + n, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+		int r;
+
+		for (int i = 0; i < net->subnets; i++)
+			add_inner_address(&b, &links[n], n, &net->subnet[i]);
+		cx_batch_add(&b, RTM_NEWLINK, 0, &up, sizeof up, "up");
+		for (int i = 0; i < net->subnets && !(net->flags & CONEX_NETWORK_INTERNAL); i++) {
+			int v6 = net->subnet[i].base.family == AF_INET6;
+
+			if (!routed[v6]++)
+				add_default_route(&b, n, &net->subnet[i]);
+		}
+		r = cx_batch_bytes(&b, to);
+		if (r < 0)
+			return r;
+	}
+	return to->failed;
+}
+
+/* ---- gone ---- */
+
+char *cx_link_text(const struct cx_networks *place, const char *host)
+{
+	char *text;
+
+	return asprintf(&text, "%llu %s", (unsigned long long)place->cookie, host) < 0 ? NULL : text;
+}
+
+int cx_link_delete(const char *text)
+{
+	cx_autonetlink *s = NULL;
+	cx_autobatch b = { .count = 0 };
+	struct ifinfomsg about = { .ifi_family = AF_UNSPEC };
+	unsigned long long cookie;
+	struct nl_msg *m;
+	char host[16];
+	int r;
+
+	if (sscanf(text, "%llu %15s", &cookie, host) != 2)
+		return -EINVAL;
+	if (cookie != cx_network_cookie())
+		return 0;       /* out of reach: it goes with the container's namespace */
+	r = cx_netlink_open(&s, NULL);
+	if (r < 0)
+		return r;
+	m = cx_batch_add(&b, RTM_DELLINK, 0, &about, sizeof about, "%s", host);
+	if (m)
+		b.fine[0] = -ENODEV;
+	cx_batch_put_text(&b, m, IFLA_IFNAME, host);
+	return cx_batch_send(s, &b, host, NULL);
+}

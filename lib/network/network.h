@@ -1,0 +1,83 @@
+/* Named networks inside the library: where they are written down, addresses that members hold, and what the
+ * kernel has of them. container/ composes this with a container's life. */
+#ifndef CX_NETWORK_NETWORK_H
+#define CX_NETWORK_NETWORK_H
+
+#include <conex/network.h>
+#include "network/subnet.h"
+#include "state/context.h"
+#include "base/str.h"
+
+/* The networks of one network namespace: a directory below the state's base, named by the namespace's cookie
+ * (SO_NETNS_COOKIE: unique on this boot). They end with the boot, as their bridges do. Immutable once open. */
+struct cx_networks {
+	int dir;
+	char *path;             /* "/run/conex/networks/1" */
+	uint64_t cookie;
+};
+/* The context's, opened at the first need; any thread. -EPERM without CAP_NET_ADMIN */
+int cx_networks_of(conex *cx, const struct cx_networks **ret, conex_error **err);
+void cx_networks_free(struct cx_networks *n);
+/* Of the namespace that the calling thread is in; 0: unknown. */
+uint64_t cx_network_cookie(void);
+
+#define CX_NETWORK_DEFAULT "bridge"     /* the name that is made on demand */
+
+struct cx_network {
+	char name[65], bridge[16];
+	uint64_t flags;                 /* CONEX_NETWORK_... */
+	uint32_t mtu;                   /* 0: the kernel's */
+	struct cx_subnet subnet[2];     /* one a family at most */
+	int subnets;
+	int dir;                        /* its own, locked (flock, shared) against its deletion; -1 */
+	char *path;
+};
+void cx_network_clear(struct cx_network *n);
+#define cx_autonetwork cx_cleanup(cx_network_clear) struct cx_network
+
+int cx_network_check_name(const char *name, const char *where, conex_error **err);
+/* Reads its definition and holds it. -ENOENT */
+int cx_network_load(const struct cx_networks *place, const char *name, struct cx_network *ret, conex_error **err);
+/* The same; makes the default one where it is missing, and brings the bridge up where it isn't. */
+int cx_network_need(conex *cx, const char *name, struct cx_network *ret, conex_error **err);
+/* Writes a new one down. -EEXIST. `place` is locked by the caller (cx_networks_lock). */
+int cx_network_write(const struct cx_networks *place, const struct cx_network *n, conex_error **err);
+int cx_network_erase(const struct cx_networks *place, const struct cx_network *n);
+int cx_network_names(const struct cx_networks *place, char ***ret);     /* count, -errno; one free(3) */
+int cx_networks_lock(const struct cx_networks *place);                  /* a descriptor to close, -errno */
+
+/* lease.c: a member's number, and with it its address in each subnet. A lease is a symbolic link named by the
+ * number, whose target is "TAG ID": there at once with its content, or -EEXIST. */
+struct cx_lease { uint32_t number; char tag[17]; };
+/* A number that looks free, behind `last` (0: anywhere). -EADDRNOTAVAIL: all are taken */
+int cx_lease_choose(const struct cx_network *n, struct cx_lease *l, conex_error **err);
+int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const char *id);  /* 0, -EEXIST */
+/* What the journal holds of it, before it is claimed: "PATH TAG" (free) */
+char *cx_lease_text(const struct cx_network *n, const struct cx_lease *l);
+int cx_lease_return(const char *text);          /* another's is left alone. 0, -errno */
+/* Calls `each` for every member; count, -errno */
+int cx_lease_each(const struct cx_network *n, void (*each)(uint32_t number, const char *id, void *data), void *data);
+
+/* bridge.c */
+int cx_bridge_up(const struct cx_network *n, conex_error **err);        /* nothing to do where it is up */
+int cx_bridge_down(const struct cx_network *n, conex_error **err);      /* 0 also where there is none */
+/* A free pair of subnets: in no route of this namespace and in no other network. */
+int cx_subnets_choose(const struct cx_networks *place, struct cx_network *n, conex_error **err);
+
+/* link.c: a container's interfaces */
+enum { CX_LINKS_MAX = 8 };
+struct cx_link {
+	const struct cx_network *network;
+	uint32_t number;                /* the lease's */
+	char host[16];                  /* the name of the host's end */
+};
+int cx_link_name(char to[16]);                  /* a new one for the host's end; 0, -errno */
+/* Makes each pair, the inner ends in the network namespace of process `pid` under their final names. */
+int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error **err);
+/* What is to be done inside (addresses, routes), as rtnetlink's bytes: the launch's slot. 0, -errno */
+int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to);
+/* "COOKIE NAME": what the journal holds of a host's end; gone with its namespace counts as deleted. */
+char *cx_link_text(const struct cx_networks *place, const char *host);
+int cx_link_delete(const char *text);           /* 0, -errno */
+
+#endif
