@@ -256,7 +256,7 @@ int cx_networks_check(const char *list, conex_error **err);
 int cx_container_join(conex_container *c, struct cx_str *inside, conex_error **err);    /* not locked */
 int cx_container_link(conex_container *c, conex_error **err);   /* at the barrier: its pid is the child's */
 void cx_container_let_networks_go(conex_container *c);
-void cx_container_leave(conex_container *c);            /* not locked */
+int cx_container_leave(conex_container *c);             /* 1; 0: again in a moment. Not locked */
 void cx_container_joined_free(conex_container *c);
 void cx_container_take_addresses(conex_container *c, const char *const *notes, int count);
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LOOKS = 100 };                           /* of 2 ms */
+
 struct joined {
 	struct cx_network network;
 	struct cx_lease lease;
@@ -17,6 +19,7 @@ struct joined {
 
 struct cx_joined {
 	int count;
+	int looks;                              /* whether the kernel has taken the interfaces away */
 	struct joined of[CX_LINKS_MAX];
 };
 
@@ -183,12 +186,26 @@ void cx_container_let_networks_go(conex_container *c)
 
 /* ---- giving back ---- */
 
-void cx_container_leave(conex_container *c)
+/* The kernel deletes a pair with the namespace of its inner end, soon after the last process has ended. That is left
+ * to it, for nobody waits meanwhile; who keeps the namespace open doesn't keep the interface. */
+static int links_are_gone(struct cx_joined *joined)
+{
+	for (int i = 0; i < joined->count && joined->looks < LOOKS; i++)
+		if (joined->of[i].link_text && !cx_link_is_gone(&joined->of[i].link)) {
+			joined->looks++;
+			return 0;
+		}
+	return 1;
+}
+
+int cx_container_leave(conex_container *c)
 {
 	cx_container_let_networks_go(c);
+	if (c->joined && !links_are_gone(c->joined))
+		return 0;
 	for (int i = c->joined ? c->joined->count : 0; i-- > 0;) {
 		struct joined *j = &c->joined->of[i];
-		int r = j->link_text ? cx_link_delete(j->link_text) : 0;
+		int r = j->link_text && !cx_link_is_gone(&j->link) ? cx_link_delete(j->link_text) : 0;
 
 		if (j->lease_text && r == 0)
 			r = cx_lease_return(j->lease_text);
@@ -197,6 +214,7 @@ void cx_container_leave(conex_container *c)
 		cx_freep(&j->link_text);
 		cx_freep(&j->lease_text);
 	}
+	return 1;
 }
 
 void cx_container_joined_free(conex_container *c)

@@ -90,7 +90,8 @@ static int play_own(conex_container *c)
 			cx_log(c->task.cx, 4, "container %s: its cgroup can't be removed: %s", c->id, strerrordesc_np(-r));
 		c->made_cgroup = 0;
 	}
-	cx_container_leave(c);
+	if (!cx_container_leave(c))
+		return 0;
 	if (c->journalled) {    /* else the id is another one's, and so is what lies under it */
 		remove_public(c);
 		cx_journal_remove(c->task.cx->state, c->id);

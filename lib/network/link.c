@@ -158,6 +158,11 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 
 /* ---- gone ---- */
 
+int cx_link_is_gone(const struct cx_link *l)
+{
+	return !l->host[0] || (if_nametoindex(l->host) == 0 && errno == ENODEV);
+}
+
 char *cx_link_text(const struct cx_networks *place, const char *host)
 {
 	char *text;

@@ -78,6 +78,7 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to);
 /* "COOKIE NAME": what the journal holds of a host's end; gone with its namespace counts as deleted. */
 char *cx_link_text(const struct cx_networks *place, const char *host);
-int cx_link_delete(const char *text);           /* 0, -errno */
+int cx_link_delete(const char *text);           /* 0, -errno; the kernel takes its time: some 20 ms */
+int cx_link_is_gone(const struct cx_link *l);
 
 #endif
