@@ -58,5 +58,29 @@ int conex_network_list(conex *cx, char ***ret_names, conex_error **err);
  * Threads: any. Since: 0.1 */
 int conex_network_json(conex *cx, const char *name, char **ret_json, conex_error **err);
 
+struct conex_veth_options {
+	size_t size;
+	const char *host_name;      /* of the end here, "lab0": 1 to 15 characters */
+	const char *host_address;   /* its address and the subnet's length, "10.9.0.1/30"; NULL: none */
+	conex_namespace *ns;        /* where the other end is: a network namespace */
+	const char *name;           /* there: "eth0"; NULL: that */
+	const char *address;        /* "10.9.0.2/30"; NULL: none */
+	const char *gateway;        /* of the default route there, "10.9.0.1"; NULL: no route */
+};
+
+/* Makes a pair of veth(4) devices, one end here and the other in a namespace, both up; for networks of one's
+ * own. The pair goes with the namespace, with conex_veth_delete, and at the latest when the context is closed
+ * (a detached one's stays). The namespace is still the caller's.
+ * Returns: 0; -EINVAL a name or address that can't be, or no network namespace; -EEXIST a device of that name;
+ * -ENETUNREACH the gateway is in no subnet of the address; -EPERM without CAP_NET_ADMIN; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_veth_create(conex *cx, const struct conex_veth_options *options, conex_error **err);
+
+/* Deletes a pair that conex_veth_create made, by the name of its end here.
+ * Returns: 0, also if the devices are gone already; -ENOENT this state directory knows of no such pair; the
+ * usual.
+ * Threads: any. Since: 0.1 */
+int conex_veth_delete(conex *cx, const char *host_name, conex_error **err);
+
 CONEX_END_DECLARATIONS
 #endif

@@ -81,4 +81,14 @@ char *cx_link_text(const struct cx_networks *place, const char *host);
 int cx_link_delete(const char *text);           /* 0, -errno; the kernel takes its time: some 20 ms */
 int cx_link_is_gone(const struct cx_link *l);
 
+/* veth.c: a pair alone */
+struct cx_veth {
+	const char *host_name, *name;
+	struct cx_address host_address, address, gateway;       /* .family 0: none */
+	int host_prefix, prefix;
+};
+/* `ns`: the inner end's namespace; `inside`: a netlink socket of it, which is closed. Leaves the journal to
+ * undo what was made before it failed. */
+int cx_veth_make(const struct cx_veth *v, int ns, int inside, conex_error **err);
+
 #endif

@@ -263,6 +263,89 @@ TEST(bridge_comes_back)
 	GOOD(gone("site"));
 }
 
+/* ---- pairs alone ---- */
+
+static int veth(const struct conex_veth_options *given)
+{
+	struct conex_veth_options o = *given;
+
+	o.size = sizeof o;
+	box_clear();
+	return conex_veth_create(box.cx, &o, &box.err);
+}
+#define VETH(...) &(struct conex_veth_options){ __VA_ARGS__ }
+
+TEST(veth_pair)
+{
+	conex_namespace *ns = NULL;
+	struct conex_run_options o = { .share = CONEX_NS_ALL, .oci = OCI({"process": {"capabilities": {
+		"bounding": ["CAP_NET_RAW"], "permitted": ["CAP_NET_RAW"], "effective": ["CAP_NET_RAW"]}}}) };
+
+	GOOD(conex_namespace_create(box.cx, CONEX_NS_NET, NULL, &ns, &box.err));
+	if (!ns)
+		return;
+	o.join = (conex_namespace *const[]){ ns, NULL };
+	GOOD(veth(VETH(.host_name = "lab0", .host_address = "10.9.0.1/30", .ns = ns, .name = "in0",
+		.address = "10.9.0.2/30", .gateway = "10.9.0.1")));
+	CHECK_INT(box_run(&o, "ip -o addr show in0; ip route; busybox ping -c 1 -W 5 10.9.0.1"), 0);
+	CHECK(strstr(box.out, "10.9.0.2/30") && strstr(box.out, "default via 10.9.0.1 dev in0"));
+	CHECK_INT(veth(VETH(.host_name = "lab0", .ns = ns)), -EEXIST);
+	SAID("lab0");
+	CHECK_INT(veth(VETH(.host_name = "lab1", .ns = ns, .name = "in0")), -EEXIST);
+	CHECK_INT(if_nametoindex("lab1"), 0);
+	CHECK_INT(veth(VETH(.host_name = "lab1", .ns = ns, .address = "10.10.0.2/24", .gateway = "10.11.0.1")), -ENETUNREACH);
+	SAID("eth0");
+	CHECK_INT(if_nametoindex("lab1"), 0);   /* nothing is left of what failed halfway */
+	GOOD(veth(VETH(.host_name = "lab1", .host_address = "fd09::1/64", .ns = ns, .address = "fd09::2/64")));
+	CHECK_INT(box_run(&o, "busybox ping -6 -c 1 -W 5 fd09::1"), 0);
+	GOOD(conex_veth_delete(box.cx, "lab1", &box.err));
+	CHECK_INT(if_nametoindex("lab1"), 0);
+	CHECK_INT(conex_veth_delete(box.cx, "lab1", &box.err), -ENOENT);
+	conex_namespace_free(ns);               /* the pair goes with it */
+	for (int i = 0; i < 400 && if_nametoindex("lab0"); i++)
+		usleep(5000);
+	CHECK_INT(if_nametoindex("lab0"), 0);
+	GOOD(conex_veth_delete(box.cx, "lab0", &box.err));
+}
+
+TEST(veth_refused)
+{
+	conex_namespace *uts = NULL, *net = NULL;
+
+	GOOD(conex_namespace_create(box.cx, CONEX_NS_UTS, NULL, &uts, &box.err));
+	GOOD(conex_namespace_create(box.cx, CONEX_NS_NET, NULL, &net, &box.err));
+	CHECK_INT(veth(VETH(.host_name = "lab0", .ns = uts)), -EINVAL);
+	SAID("conex_veth_options.ns");
+	CHECK_INT(veth(VETH(.host_name = "lab0")), -EINVAL);
+	CHECK_INT(veth(VETH(.host_name = "sixteen_letters_", .ns = net)), -EINVAL);
+	SAID("host_name");
+	CHECK_INT(veth(VETH(.ns = net)), -EINVAL);
+	CHECK_INT(veth(VETH(.host_name = "lab0", .ns = net, .name = "a/b")), -EINVAL);
+	CHECK_INT(veth(VETH(.host_name = "lab0", .ns = net, .address = "10.9.0.2")), -EINVAL);
+	SAID("conex_veth_options.address");
+	CHECK_INT(veth(VETH(.host_name = "lab0", .ns = net, .gateway = "10.9.0.2/3")), -EINVAL);
+	SAID("conex_veth_options.gateway");
+	CHECK_INT(if_nametoindex("lab0"), 0);
+	conex_namespace_free(uts);
+	conex_namespace_free(net);
+}
+
+/* Closing the context takes it away. */
+TEST(veth_closed)
+{
+	conex_namespace *ns = NULL;
+	conex *cx = NULL;
+
+	GOOD(conex_open(NULL, &cx, &box.err));
+	GOOD(conex_namespace_create(cx, CONEX_NS_NET, NULL, &ns, &box.err));
+	GOOD(conex_veth_create(cx, &(struct conex_veth_options){ .size = sizeof(struct conex_veth_options),
+		.host_name = "lab2", .ns = ns }, &box.err));
+	CHECK(if_nametoindex("lab2") != 0);
+	conex_close(cx);
+	CHECK_INT(if_nametoindex("lab2"), 0);
+	conex_namespace_free(ns);
+}
+
 /* ---- many at once, and deaths ---- */
 
 enum { PROCESSES = 2 };
@@ -293,8 +376,10 @@ static int one_of_many(const char *name, int count)
 			good = all_apart(seen, n, conex_container_address(list[n], NULL, AF_INET));
 		if (good)
 			strcpy(seen[n], conex_container_address(list[n], NULL, AF_INET));
-		if (good && n % 4 == 3)
+		if (good && n % 4 == 3) {
 			good = conex_container_delete(list[n], -1, NULL) == 1;
+			seen[n][0] = '\0';      /* it may be had again */
+		}
 	}
 	fflush(stdout);
 	conex_close(cx);
@@ -362,6 +447,9 @@ static void tests(void)
 	RUN(taken);
 	RUN(full);
 	RUN(bridge_comes_back);
+	RUN(veth_pair);
+	RUN(veth_refused);
+	RUN(veth_closed);
 	RUN(two_processes);
 	RUN(killed);
 	rmdir(directory);
