@@ -42,7 +42,7 @@ struct conex_mount { const char *source, *target, *type, *options; };
  * marked L, launch L, exec E; a field that isn't zero where it isn't read is refused by its
  * name. Of the flags plan knows TTY, READ_ONLY, INIT, USERNS; launch NOWAIT, HOLD, AUTODELETE,
  * TIMELINE; exec NOWAIT, TTY, TIMELINE; run all of these. This version refuses (-EOPNOTSUPP)
- * .ports, CONEX_STDIO_LOG, CONEX_RUN_PARENT and mounts of type
+ * CONEX_STDIO_LOG, CONEX_RUN_PARENT and mounts of type
  * "volume". Without privileges (effective uid not 0) containers have a user namespace always, in
  * which the caller is root, with his ids of /etc/subuid and /etc/subgid where newuidmap and
  * newgidmap are installed; limits need a cgroup that was delegated to him. */
@@ -173,6 +173,11 @@ int conex_container_pidfd(const conex_container *c);
  * Returns: borrowed from c; NULL it has none.
  * Threads: any. Since: 0.1 */
 const char *conex_container_address(const conex_container *c, const char *network, int family);
+
+/* The port of the host at which its port is published (.ports); protocol NULL: "tcp".
+ * Returns: it; 0 that one isn't published.
+ * Threads: any. Since: 0.1 */
+int conex_container_port(const conex_container *c, uint16_t port, const char *protocol);
 
 /* The value of one of its labels.
  * Returns: borrowed from c; NULL it has no such label.

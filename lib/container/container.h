@@ -23,6 +23,8 @@ struct conex_plan {
 	char *bundle;                   /* of the spec it was made of; NULL: none */
 	int64_t grace_ms;
 	char *network;                  /* names, with commas between; NULL: none is joined */
+	struct cx_wanted *ports;        /* to be published */
+	int ports_count;
 	conex_namespace **join;         /* NULL-ended, each counted */
 	uint32_t joins;
 	char *spec_name;                /* in the state directory; NULL: not written yet (locked) */
@@ -66,6 +68,7 @@ struct conex_container {
 	int made_cgroup;
 	int undoing;                    /* a thread is undoing it, without the lock */
 	struct cx_hooks *hooks;         /* hooks that run for it just now; NULL */
+	struct cx_published *published; /* its ports; NULL */
 	struct cx_joined *joined;       /* its networks; NULL */
 	struct cx_maps *maps;           /* helpers that write its id maps just now; NULL */
 	int poststop_done;
@@ -259,6 +262,15 @@ void cx_container_let_networks_go(conex_container *c);
 int cx_container_leave(conex_container *c);             /* 1; 0: again in a moment. Not locked */
 void cx_container_joined_free(conex_container *c);
 void cx_container_take_addresses(conex_container *c, const char *const *notes, int count);
+
+/* ports.c */
+struct cx_network;
+struct cx_networks;
+int cx_ports_read(const struct conex_run_options *o, struct cx_wanted **ret, int *ret_count, conex_error **err);
+int cx_container_publish(conex_container *c, const struct cx_networks *place,
+	const struct cx_network *const *networks, int count, conex_error **err);        /* not locked */
+void cx_container_withdraw(conex_container *c);         /* not locked */
+void cx_container_take_ports(conex_container *c, const char *const *notes, int count);
 
 /* maps.c */
 void cx_maps_begin(conex_container *c);          /* locked */

@@ -166,10 +166,12 @@ int cx_foreign_pump(conex *cx)
 
 static void read_addresses(conex_container *c, const struct cx_record *r)
 {
-	cx_autofree const char **notes = NULL;
-	int n = cx_record_notes(r, "address", &notes);
+	cx_autofree const char **addresses = NULL, **ports = NULL;
+	int n = cx_record_notes(r, "address", &addresses);
 
-	cx_container_take_addresses(c, notes, n);
+	cx_container_take_addresses(c, addresses, n);
+	n = cx_record_notes(r, "port", &ports);
+	cx_container_take_ports(c, ports, n);
 }
 
 static int read_labels(conex_container *c, const struct cx_record *r)

@@ -101,7 +101,8 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 	for (int i = 0; i < c->joined->count && r == 0; i++) {
 		struct joined *j = &c->joined->of[i];
 
-		j->link = (struct cx_link){ .network = &j->network, .number = j->lease.number };
+		j->link = (struct cx_link){ .network = &j->network, .number = j->lease.number,
+			.hairpin = c->task.plan->ports_count > 0 };
 		if (cx_link_name(j->link.host) < 0)
 			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "getrandom", NULL, "the interface");
 		else if (!(j->link_text = cx_link_text(place, j->link.host)))
@@ -134,6 +135,15 @@ static int join_all(conex_container *c, conex_error **err)
 	return r;
 }
 
+static int publish(conex_container *c, const struct cx_networks *place, conex_error **err)
+{
+	const struct cx_network *networks[CX_LINKS_MAX];
+
+	for (int i = 0; i < c->joined->count; i++)
+		networks[i] = &c->joined->of[i].network;
+	return cx_container_publish(c, place, networks, c->joined->count, err);
+}
+
 static int what_is_done_inside(conex_container *c, struct cx_str *to, conex_error **err)
 {
 	struct cx_link links[CX_LINKS_MAX];
@@ -158,6 +168,8 @@ int cx_container_join(conex_container *c, struct cx_str *inside, conex_error **e
 		r = join_all(c, err);
 	if (r == 0)
 		r = note_links(c, place, err);
+	if (r == 0)
+		r = publish(c, place, err);
 	return r < 0 ? r : what_is_done_inside(c, inside, err);
 }
 
@@ -201,6 +213,7 @@ static int links_are_gone(struct cx_joined *joined)
 int cx_container_leave(conex_container *c)
 {
 	cx_container_let_networks_go(c);
+	cx_container_withdraw(c);
 	if (c->joined && !links_are_gone(c->joined))
 		return 0;
 	for (int i = c->joined ? c->joined->count : 0; i-- > 0;) {
@@ -225,6 +238,8 @@ void cx_container_joined_free(conex_container *c)
 		free(c->joined->of[i].lease_text);
 	}
 	free(c->joined);
+	free(c->published);
+	c->published = NULL;
 	c->joined = NULL;
 }
 

@@ -42,8 +42,6 @@ static int check_unsupported(const struct conex_run_options *o, conex_error **er
 	if (o->flags & CONEX_RUN_PARENT)
 		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.flags", "CONEX_RUN_PARENT",
 			"this version's keeper is always the parent");
-	if (o->ports)
-		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.ports", NULL, "this version publishes no ports");
 	if (o->in == CONEX_STDIO_LOG || o->out == CONEX_STDIO_LOG || o->err == CONEX_STDIO_LOG)
 		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.out", "CONEX_STDIO_LOG",
 			"this version keeps no logs: use CONEX_STDIO_PIPE or CONEX_STDIO_FD");
@@ -103,6 +101,7 @@ int cx_options_check(const char *call, const struct conex_run_options *o, unsign
 	ONLY(CX_FOR_PLAN, mounts);
 	ONLY(CX_FOR_PLAN, limits);
 	ONLY(CX_FOR_PLAN, network);
+	ONLY(CX_FOR_PLAN, ports);
 	ONLY(CX_FOR_PLAN, share);
 	ONLY(CX_FOR_PLAN, join);
 	ONLY(CX_FOR_PLAN, ask);

@@ -32,6 +32,7 @@ static void plan_free(conex_plan *p)
 	free(p->spec_name);
 	free(p->bundle);
 	free(p->network);
+	free(p->ports);
 	cx_context_unref(p->cx);
 	free(p);
 }
@@ -81,6 +82,8 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 		r = cx_fail_memory(err);
 	if (r == 0 && o->network && strcmp(o->network, "host") && !(p->network = strdup(o->network)))
 		r = cx_fail_memory(err);
+	if (r == 0)
+		r = cx_ports_read(o, &p->ports, &p->ports_count, err);
 	if (r == 0)
 		r = cx_context_need_cgroups(cx, err);
 	if (r == 0 && keep_joins(p, o->join) < 0)

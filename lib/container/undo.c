@@ -2,7 +2,7 @@
 #include "container/container.h"
 #include "base/kernel.h"
 #include "base/path.h"
-#include "network/network.h"
+#include "network/nft.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -47,6 +47,8 @@ int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups)
 		return unlink(text) < 0 && errno != ENOENT ? -errno : 0;
 	case CX_OP_undo_lease:
 		return cx_lease_return(text);
+	case CX_OP_undo_port:
+		return cx_port_undo(text);
 	case CX_OP_undo_link:
 		return cx_link_delete(text);
 	case CX_OP_undo_umount:

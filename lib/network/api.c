@@ -1,5 +1,5 @@
 /* conex/network.h: named networks. */
-#include "network/network.h"
+#include "network/nft.h"
 #include "base/error.h"
 #include "base/options.h"
 #include "base/path.h"
@@ -80,6 +80,30 @@ static int check_device(const struct cx_network *n, conex_error **err)
 		"a device %s is there already", n->bridge);
 }
 
+/* Locked. The rules come first: there is no moment in which members reach what they mustn't. */
+static int bring_up(const struct cx_networks *place, const struct cx_network *n, conex_error **err)
+{
+	struct cx_networks *mine = (struct cx_networks *)place;
+	int r;
+
+	if (cx_bridge_is_up(n))
+		return 0;
+	r = mine->nft ? 0 : cx_nft_open(&mine->nft, err);
+	if (r == 0)
+		r = cx_nft_network_add(mine->nft, n, err);
+	return r < 0 ? r : cx_bridge_up(n, err);
+}
+
+static int take_down(const struct cx_networks *place, const struct cx_network *n, conex_error **err)
+{
+	struct cx_networks *mine = (struct cx_networks *)place;
+	int r = cx_bridge_down(n, err);
+
+	if (r == 0 && !mine->nft)
+		r = cx_nft_open(&mine->nft, err);
+	return r < 0 ? r : cx_nft_network_remove(mine->nft, n, err);
+}
+
 /* Locked: no other process chooses subnets meanwhile. */
 static int create_locked(const struct cx_networks *place, struct cx_network *n, conex_error **err)
 {
@@ -91,11 +115,11 @@ static int create_locked(const struct cx_networks *place, struct cx_network *n, 
 		r = cx_network_write(place, n, err);
 	if (r < 0)
 		return r;
-	r = cx_bridge_up(n, err);
+	r = bring_up(place, n, err);
 	if (r < 0) {
 		cx_autonetwork again = { .dir = -1 };
 
-		cx_bridge_down(n, NULL);
+		take_down(place, n, NULL);
 		if (cx_network_load(place, n->name, &again, NULL) == 0)
 			cx_network_erase(place, &again);
 	}
@@ -104,13 +128,13 @@ static int create_locked(const struct cx_networks *place, struct cx_network *n, 
 
 static int create(const struct cx_networks *place, struct cx_network *n, uint64_t flags, conex_error **err)
 {
-	cx_autoclose int lock = cx_networks_lock(place);
+	cx_autoclose int lock = cx_networks_lock(place->dir);
 	cx_autonetwork known = { .dir = -1 };
 
 	if (lock < 0)
 		return cx_fail(err, CONEX_STAGE_LAUNCH, lock, "flock", NULL, "%s", place->path);
 	if (cx_network_load(place, n->name, &known, NULL) == 0)
-		return flags & CONEX_NETWORK_EXISTING ? cx_bridge_up(&known, err)
+		return flags & CONEX_NETWORK_EXISTING ? bring_up(place, &known, err)
 			: cx_fail(err, CONEX_STAGE_LAUNCH, -EEXIST, NULL,
 				"use it (CONEX_NETWORK_EXISTING), or another name", "network %s", n->name);
 	return create_locked(place, n, err);
@@ -145,8 +169,14 @@ int cx_network_need(conex *cx, const char *name, struct cx_network *ret, conex_e
 		if (r == 0)
 			r = cx_network_load(place, name, ret, err);
 	}
-	if (r == 0 && (r = cx_bridge_up(ret, err)) < 0)
-		cx_network_clear(ret);
+	if (r == 0 && !cx_bridge_is_up(ret)) {
+		cx_autoclose int lock = cx_networks_lock(place->dir);
+
+		r = lock < 0 ? cx_fail(err, CONEX_STAGE_LAUNCH, lock, "flock", NULL, "%s", place->path)
+			: bring_up(place, ret, err);
+		if (r < 0)
+			cx_network_clear(ret);
+	}
 	return r;
 }
 
@@ -163,7 +193,7 @@ static int delete_locked(const struct cx_networks *place, struct cx_network *n, 
 	if (members > 0)
 		return cx_fail(err, CONEX_STAGE_TEARDOWN, -EBUSY, NULL, "delete them first", "network %s has %d members",
 			n->name, members);
-	r = cx_bridge_down(n, err);
+	r = take_down(place, n, err);
 	if (r == 0 && (r = cx_network_erase(place, n)) < 0)
 		r = cx_fail(err, CONEX_STAGE_TEARDOWN, r, "unlink", NULL, "network %s", n->name);
 	return r;
@@ -178,7 +208,7 @@ int conex_network_delete(conex *cx, const char *name, conex_error **err)
 
 	if (r < 0)
 		return r;
-	lock = cx_networks_lock(place);
+	lock = cx_networks_lock(place->dir);
 	if (lock < 0)
 		return cx_fail(err, CONEX_STAGE_TEARDOWN, lock, "flock", NULL, "%s", place->path);
 	r = cx_network_load(place, name, &n, err);

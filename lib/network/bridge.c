@@ -13,12 +13,12 @@
 /* ---- up ---- */
 
 /* IFF_UP comes last when it is made: what is up is whole. */
-static int is_up(const char *bridge)
+int cx_bridge_is_up(const struct cx_network *n)
 {
 	cx_autoclose int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq r = { .ifr_flags = 0 };
 
-	strcpy(r.ifr_name, bridge);
+	strcpy(r.ifr_name, n->bridge);
 	return fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &r) == 0 && (r.ifr_flags & IFF_UP);
 }
 
@@ -117,7 +117,7 @@ int cx_bridge_up(const struct cx_network *n, conex_error **err)
 	cx_autobatch make = { .count = 0 }, rest = { .count = 0 };
 	int r, index;
 
-	if (is_up(n->bridge))
+	if (cx_bridge_is_up(n))
 		return 0;
 	r = cx_netlink_open(&s, err);
 	if (r < 0)

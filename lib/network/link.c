@@ -79,6 +79,24 @@ static void add_port(struct cx_batch *b, const struct cx_link *l, unsigned bridg
 	cx_batch_nest_end(m, families);
 }
 
+/* Where bridges call nftables (br_netfilter), what is sent on to a member goes straight to its port, and a bridge
+ * sends nothing back to where it came from, unless it is told to. Only where there is a master already. */
+static void add_hairpin(struct cx_batch *b, const struct cx_link *l)
+{
+	struct ifinfomsg about = { .ifi_family = AF_UNSPEC };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, 0, &about, sizeof about, "hairpin %s", l->host);
+	struct nlattr *info, *data;
+	unsigned char on = 1;
+
+	cx_batch_put_text(b, m, IFLA_IFNAME, l->host);
+	info = cx_batch_nest(b, m, IFLA_LINKINFO);
+	cx_batch_put_text(b, m, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = cx_batch_nest(b, m, IFLA_INFO_SLAVE_DATA);
+	cx_batch_put(b, m, IFLA_BRPORT_MODE, &on, sizeof on);
+	cx_batch_nest_end(m, data);
+	cx_batch_nest_end(m, info);
+}
+
 int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error **err)
 {
 	cx_autonetlink *s = NULL;
@@ -93,6 +111,8 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 				"bridge %s", links[i].network->bridge);
 		add_pair(&b, &links[i], i, pid);
 		add_port(&b, &links[i], bridge);
+		if (links[i].hairpin)
+			add_hairpin(&b, &links[i]);
 	}
 	return r < 0 ? r : cx_batch_send(s, &b, count == 1 ? links[0].network->name : "networks", err);
 }

@@ -9,11 +9,13 @@
 #include "base/str.h"
 
 /* The networks of one network namespace: a directory below the state's base, named by the namespace's cookie
- * (SO_NETNS_COOKIE: unique on this boot). They end with the boot, as their bridges do. Immutable once open. */
+ * (SO_NETNS_COOKIE: unique on this boot). They end with the boot, as their bridges do. Immutable once open, but for .nft. */
+struct cx_nft;
 struct cx_networks {
 	int dir;
 	char *path;             /* "/run/conex/networks/1" */
 	uint64_t cookie;
+	struct cx_nft *nft;     /* who has the lock may use it; NULL: not loaded yet */
 };
 /* The context's, opened at the first need; any thread. -EPERM without CAP_NET_ADMIN */
 int cx_networks_of(conex *cx, const struct cx_networks **ret, conex_error **err);
@@ -44,7 +46,8 @@ int cx_network_need(conex *cx, const char *name, struct cx_network *ret, conex_e
 int cx_network_write(const struct cx_networks *place, const struct cx_network *n, conex_error **err);
 int cx_network_erase(const struct cx_networks *place, const struct cx_network *n);
 int cx_network_names(const struct cx_networks *place, char ***ret);     /* count, -errno; one free(3) */
-int cx_networks_lock(const struct cx_networks *place);                  /* a descriptor to close, -errno */
+/* A descriptor to close, -errno; it keeps out other threads as well. */
+int cx_networks_lock(int dir);
 
 /* lease.c: a member's number, and with it its address in each subnet. A lease is a symbolic link named by the
  * number, whose target is "TAG ID": there at once with its content, or -EEXIST. */
@@ -59,6 +62,7 @@ int cx_lease_return(const char *text);          /* another's is left alone. 0, -
 int cx_lease_each(const struct cx_network *n, void (*each)(uint32_t number, const char *id, void *data), void *data);
 
 /* bridge.c */
+int cx_bridge_is_up(const struct cx_network *n);
 int cx_bridge_up(const struct cx_network *n, conex_error **err);        /* nothing to do where it is up */
 int cx_bridge_down(const struct cx_network *n, conex_error **err);      /* 0 also where there is none */
 /* A free pair of subnets: in no route of this namespace and in no other network. */
@@ -69,6 +73,7 @@ enum { CX_LINKS_MAX = 8 };
 struct cx_link {
 	const struct cx_network *network;
 	uint32_t number;                /* the lease's */
+	int hairpin;                    /* it reaches itself by way of the bridge: has published ports */
 	char host[16];                  /* the name of the host's end */
 };
 int cx_link_name(char to[16]);                  /* a new one for the host's end; 0, -errno */

@@ -1,5 +1,5 @@
 /* Where networks are written down: DIRECTORY/NAME/network.json, and members/ beside it. */
-#include "network/network.h"
+#include "network/nft.h"
 #include "base/error.h"
 #include "base/path.h"
 #include "spec/spec.h"
@@ -33,6 +33,7 @@ void cx_networks_free(struct cx_networks *n)
 {
 	if (!n)
 		return;
+	cx_nft_free(n->nft);
 	cx_closep(&n->dir);
 	free(n->path);
 	free(n);
@@ -80,9 +81,9 @@ int cx_networks_of(conex *cx, const struct cx_networks **ret, conex_error **err)
 }
 
 /* A description of its own: what is locked by one thread is so for the others as well. */
-int cx_networks_lock(const struct cx_networks *place)
+int cx_networks_lock(int dir)
 {
-	int fd = openat(place->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	while (fd >= 0 && flock(fd, LOCK_EX) < 0)
 		if (errno != EINTR) {

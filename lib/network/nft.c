@@ -1,0 +1,271 @@
+/* libnftables, and our table. Its language is that of nft(8); what it would print goes into buffers. */
+#include "network/nft.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+struct nft_ctx;
+
+struct cx_nft {
+	void *library;
+	struct nft_ctx *context;
+	void (*ctx_free)(struct nft_ctx *);
+	int (*run)(struct nft_ctx *, const char *);
+	const char *(*error)(struct nft_ctx *);
+	const char *(*output)(struct nft_ctx *);
+};
+
+/* ---- the library ---- */
+
+static int load(struct cx_nft *n, conex_error **err)
+{
+	struct nft_ctx *(*ctx_new)(uint32_t flags);
+	int (*buffer_output)(struct nft_ctx *), (*buffer_error)(struct nft_ctx *);
+
+	n->library = dlopen("libnftables.so.1", RTLD_NOW | RTLD_LOCAL);
+	if (!n->library)
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -EOPNOTSUPP, "dlopen",
+			"networks with a way out, and published ports, need it (package libnftables1)", "libnftables.so.1");
+#define FIND(to, name) (*(void **)&(to) = dlsym(n->library, name))
+	if (!FIND(ctx_new, "nft_ctx_new") || !FIND(n->ctx_free, "nft_ctx_free")
+	    || !FIND(n->run, "nft_run_cmd_from_buffer") || !FIND(n->error, "nft_ctx_get_error_buffer")
+	    || !FIND(n->output, "nft_ctx_get_output_buffer") || !FIND(buffer_output, "nft_ctx_buffer_output")
+	    || !FIND(buffer_error, "nft_ctx_buffer_error"))
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -EOPNOTSUPP, "dlsym", dlerror(), "libnftables.so.1");
+#undef FIND
+	n->context = ctx_new(0);
+	if (!n->context || buffer_output(n->context) || buffer_error(n->context))
+		return cx_fail_memory(err);
+	return 0;
+}
+
+int cx_nft_open(struct cx_nft **ret, conex_error **err)
+{
+	struct cx_nft *n = calloc(1, sizeof *n);
+	int r = n ? load(n, err) : cx_fail_memory(err);
+
+	if (r < 0)
+		cx_nft_free(n);
+	else
+		*ret = n;
+	return r;
+}
+
+/* The library stays loaded: what it keeps for the process would leak otherwise. */
+void cx_nft_free(struct cx_nft *n)
+{
+	if (n && n->context)
+		n->ctx_free(n->context);
+	free(n);
+}
+
+/* The kernel's answer is told by strerror(3)'s words, in whatever language the host speaks: so they are compared
+ * with the same function's. */
+static int error_of(const char *text)
+{
+	static const int known[] = { EEXIST, ENOENT, EPERM, EBUSY, ENOMEM, EOPNOTSUPP, EINVAL };
+
+	for (size_t i = 0; i < CX_ARRAY_SIZE(known); i++)
+		if (strstr(text, strerror(known[i])))
+			return -known[i];
+	return -EIO;
+}
+
+/* 0, or what the kernel answered; *text (if not NULL) is what the library says, until the next call. */
+static int run(struct cx_nft *n, const struct cx_str *command, const char **text)
+{
+	const char *said;
+
+	if (command->failed)
+		return -ENOMEM;
+	if (n->run(n->context, command->data) == 0)
+		return 0;
+	said = n->error(n->context);
+	if (text)
+		*text = said ? said : "";
+	return error_of(said ? said : "");
+}
+
+static int fail(conex_error **err, int r, const char *said, const char *object)
+{
+	cx_autofree char *line = strndup(said, strcspn(said, "\n"));
+
+	return cx_fail(err, CONEX_STAGE_LAUNCH, r, "nftables", r == -EPERM ? "it takes CAP_NET_ADMIN" : line, "%s", object);
+}
+
+/* ---- the table ---- */
+
+/* Published ports: who comes to an address of this machine goes on to the container, also from this machine. On
+ * the way back everything that was sent on like that must pass here again, so hairpins (from the same network) and
+ * 127.0.0.1 are masqueraded, what goes into networks without a way out, and what leaves for elsewhere. Forwarding: internal networks have no way out,
+ * networks none to one another, and in comes what was published or asked for. Tables of others see the same
+ * packets: what they drop stays dropped. An answer to ::1 that comes from anywhere but lo has no route (Linux's
+ * rt6_need_strict; IPv4 has route_localnet for it), so what goes there is left alone. */
+static const char table[] =
+	"table inet conex {\n"
+	"	set bridges { type ifname; }\n"
+	"	set internal { type ifname; }\n"
+	"	set same { type ifname . ifname; }\n"
+	"	set subnets4 { type ipv4_addr; flags interval; }\n"
+	"	set subnets6 { type ipv6_addr; flags interval; }\n"
+	"	map ports4 { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }\n"
+	"	map ports6 { type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service; }\n"
+	"	map any4 { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+	"	map any6 { type inet_proto . inet_service : ipv6_addr . inet_service; }\n"
+	"	chain publish {\n"
+	"		meta l4proto { tcp, udp, sctp } dnat ip to meta l4proto . ip daddr . th dport map @ports4\n"
+	"		meta l4proto { tcp, udp, sctp } dnat ip to meta l4proto . th dport map @any4\n"
+	"		meta l4proto { tcp, udp, sctp } dnat ip6 to meta l4proto . ip6 daddr . th dport map @ports6\n"
+	"		meta l4proto { tcp, udp, sctp } dnat ip6 to meta l4proto . th dport map @any6\n"
+	"	}\n"
+	"	chain prerouting { type nat hook prerouting priority -100; fib daddr type local goto publish; }\n"
+	"	chain output {\n"
+	"		type nat hook output priority -100;\n"
+	"		ip6 daddr ::1 return\n"
+	"		fib daddr type local goto publish\n"
+	"	}\n"
+	"	chain postrouting {\n"
+	"		type nat hook postrouting priority 100;\n"
+	"		ct status dnat oifname @internal masquerade\n"
+	"		ct status dnat oifname @bridges ip saddr 127.0.0.0/8 masquerade\n"
+	"		ct status dnat oifname @bridges ip saddr @subnets4 masquerade\n"
+	"		ct status dnat oifname @bridges ip6 saddr @subnets6 masquerade\n"
+	"		oifname != @bridges ip saddr @subnets4 masquerade\n"
+	"		oifname != @bridges ip6 saddr @subnets6 masquerade\n"
+	"	}\n"
+	"	chain forward {\n"
+	"		type filter hook forward priority 0;\n"
+	"		iifname . oifname @same accept\n"
+	"		iifname @internal drop\n"
+	"		oifname @internal drop\n"
+	"		ct state established,related accept\n"
+	"		ct status dnat accept\n"
+	"		oifname @bridges drop\n"
+	"	}\n"
+	"}\n";
+
+static void add_network(struct cx_str *to, const struct cx_network *net, const char *verb)
+{
+	char text[CX_SUBNET_TEXT];
+
+	cx_str_addf(to, "%s element inet conex bridges { \"%s\" }\n", verb, net->bridge);
+	cx_str_addf(to, "%s element inet conex same { \"%s\" . \"%s\" }\n", verb, net->bridge, net->bridge);
+	if (net->flags & CONEX_NETWORK_INTERNAL)
+		cx_str_addf(to, "%s element inet conex internal { \"%s\" }\n", verb, net->bridge);
+	for (int i = 0; i < net->subnets; i++) {
+		cx_subnet_print(&net->subnet[i], text);
+		cx_str_addf(to, "%s element inet conex subnets%d { %s }\n", verb,
+			net->subnet[i].base.family == AF_INET6 ? 6 : 4, text);
+	}
+}
+
+int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_error **err)
+{
+	cx_autostr known = { 0 }, new = { 0 };
+	const char *said = "";
+	int r;
+
+	add_network(&known, net, "add");
+	r = run(n, &known, &said);
+	if (r == -ENOENT) {     /* no table yet; who makes it is alone, by the lock */
+		cx_str_addf(&new, "%s", table);
+		add_network(&new, net, "add");
+		r = run(n, &new, &said);
+	}
+	return r < 0 ? fail(err, r, said, net->name) : 0;
+}
+
+static int is_empty(struct cx_nft *n)
+{
+	cx_autostr look = { 0 };
+	const char *output;
+
+	cx_str_addf(&look, "list set inet conex bridges\n");
+	if (run(n, &look, NULL) < 0)
+		return 0;
+	output = n->output(n->context);
+	return output && !strstr(output, "elements");
+}
+
+/* The last one takes the table along. Where an element is missing, another one may still be there: so one by one. */
+int cx_nft_network_remove(struct cx_nft *n, const struct cx_network *net, conex_error **err)
+{
+	cx_autostr all = { 0 }, last = { 0 };
+	const char *said = "";
+	int r;
+
+	add_network(&all, net, "add");
+	add_network(&all, net, "delete");
+	r = run(n, &all, &said);
+	if (r == 0 && is_empty(n)) {
+		cx_str_addf(&last, "delete table inet conex\n");
+		r = run(n, &last, &said);
+	}
+	return r == 0 || r == -ENOENT ? 0 : fail(err, r, said, net->name);
+}
+
+/* ---- ports ---- */
+
+static void add_key(struct cx_str *to, const struct cx_port *p, const char *verb)
+{
+	static const unsigned char any[16];
+	char host[INET6_ADDRSTRLEN];
+	int size = cx_address_size(p->host.family), is_any = !memcmp(p->host.byte, any, (size_t)size);
+
+	cx_address_print(&p->host, host);
+	cx_str_addf(to, "%s element inet conex %s%d { %s . %s%s%u", verb, is_any ? "any" : "ports", size == 4 ? 4 : 6,
+		cx_port_protocol(p->protocol), is_any ? "" : host, is_any ? "" : " . ", p->host_port);
+}
+
+int cx_nft_ports_add(struct cx_nft *n, const struct cx_port *ports, int count, const char *tag, conex_error **err)
+{
+	cx_autostr all = { 0 };
+	char target[INET6_ADDRSTRLEN];
+	const char *said = "";
+	int r;
+
+	for (int i = 0; i < count; i++) {
+		cx_address_print(&ports[i].to, target);
+		add_key(&all, &ports[i], "create");
+		cx_str_addf(&all, " comment \"%s\" : %s . %u }\n", tag, target, ports[i].port);
+	}
+	r = run(n, &all, &said);
+	if (r == -EEXIST)
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRINUSE, "nftables", "publish it at another port, or 0: a free one",
+			"a port of container %s is another one's already", tag);
+	return r < 0 ? fail(err, r, said, "the ports") : 0;
+}
+
+/* Looked at before it goes: by that key it may be another container's meanwhile. As long as it is ours nobody else
+ * takes it away. */
+static int leads_there(struct cx_nft *n, const struct cx_port *p)
+{
+	cx_autostr look = { 0 };
+	char target[INET6_ADDRSTRLEN + 16], address[INET6_ADDRSTRLEN];
+	const char *output;
+
+	add_key(&look, p, "get");
+	cx_str_addf(&look, " }\n");
+	if (run(n, &look, NULL) < 0)
+		return 0;
+	cx_address_print(&p->to, address);
+	snprintf(target, sizeof target, " : %s . %u ", address, p->port);
+	output = n->output(n->context);
+	return output && strstr(output, target);
+}
+
+int cx_nft_ports_remove(struct cx_nft *n, const struct cx_port *ports, int count)
+{
+	cx_autostr all = { 0 };
+	int found = 0;
+
+	for (int i = 0; i < count; i++) {
+		if (!leads_there(n, &ports[i]))
+			continue;
+		add_key(&all, &ports[i], "delete");
+		cx_str_addf(&all, " }\n");
+		found++;
+	}
+	return found ? run(n, &all, NULL) : 0;
+}

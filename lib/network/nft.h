@@ -1,0 +1,49 @@
+/* What nftables has of networks, in one table of our own ("inet conex"), by libnftables, which is loaded at its
+ * first use. Members and ports are elements of sets and maps, not rules: none of it gets slower with them. */
+#ifndef CX_NETWORK_NFT_H
+#define CX_NETWORK_NFT_H
+
+#include "base/error.h"
+#include "network/network.h"
+
+struct cx_nft;
+/* -EOPNOTSUPP: no libnftables. Who uses one holds the networks' lock (cx_networks_lock): the library isn't made
+ * for threads, and two transactions at once would be tried again. */
+int cx_nft_open(struct cx_nft **ret, conex_error **err);
+void cx_nft_free(struct cx_nft *n);
+static inline void cx_nft_freep(struct cx_nft **n) { cx_nft_free(*n); }
+#define cx_autonft cx_cleanup(cx_nft_freep) struct cx_nft
+
+/* Masquerading and isolation of a network; both are fine where it is so already. */
+int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_error **err);
+int cx_nft_network_remove(struct cx_nft *n, const struct cx_network *net, conex_error **err);
+
+struct cx_port {
+	struct cx_address host, to;     /* of one family; host all 0: any address of the machine */
+	uint16_t host_port, port;
+	uint8_t protocol;               /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+};
+enum { CX_PORT_TEXT = 128 };
+const char *cx_port_protocol(uint8_t protocol);
+/* "tcp 127.0.0.1 8080 10.200.0.5 80", and back: 0, -EINVAL */
+void cx_port_print(const struct cx_port *p, char to[CX_PORT_TEXT]);
+int cx_port_parse(const char *text, struct cx_port *ret);
+
+/* Is the host's side of it free, as far as sockets tell? host_port 0: chooses one. `where` is for the refusal:
+ * -EADDRINUSE, -EADDRNOTAVAIL (not an address of ours). */
+int cx_port_check(struct cx_port *p, const char *where, conex_error **err);
+/* One transaction, all or none of it: -EADDRINUSE one is published already. `tag` is for people. */
+int cx_nft_ports_add(struct cx_nft *n, const struct cx_port *ports, int count, const char *tag, conex_error **err);
+/* Those that lead to where `ports` say; another container's stay. 0, -errno */
+int cx_nft_ports_remove(struct cx_nft *n, const struct cx_port *ports, int count);
+
+/* A container's ports: all of the above, in order and under the lock. */
+int cx_ports_publish(const struct cx_networks *place, const struct cx_network *const *networks, int count_networks,
+	const struct cx_port *ports, int count, const char *tag, conex_error **err);
+int cx_ports_withdraw(const struct cx_networks *place, const struct cx_port *ports, int count);
+
+/* The journal's: "PATH PORT", with the networks' path (free), and its undoing: 0, -errno */
+char *cx_port_text(const struct cx_networks *place, const struct cx_port *p);
+int cx_port_undo(const char *text);
+
+#endif

@@ -1,0 +1,371 @@
+/* Published ports, the way out, and who may not: real traffic between the "host" (a network namespace of the
+ * test's own), containers, and a "world" behind a veth pair. */
+#include "network-box.h"
+
+#define HOST "192.0.2.1"
+#define HOST6 "2001:db8::1"
+
+static conex_namespace *world;
+
+static void world_made(void)
+{
+	GOOD(conex_namespace_create(box.cx, CONEX_NS_NET, NULL, &world, &box.err));
+	GOOD(conex_veth_create(box.cx, &(struct conex_veth_options){ .size = sizeof(struct conex_veth_options),
+		.host_name = "world0", .host_address = HOST "/24", .ns = world, .address = "192.0.2.2/24" }, &box.err));
+	CHECK_INT(command("ip addr add " HOST6 "/64 dev world0 nodad"), 0);
+}
+
+/* A program of the host's in the world's network. */
+static int in_world(const char *script)
+{
+	struct conex_run_options o = { .share = CONEX_NS_ALL, .oci = OCI({"process": {"capabilities": {
+		"bounding": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"], "effective": ["CAP_NET_ADMIN"]}}}) };
+
+	o.join = (conex_namespace *const[]){ world, NULL };
+	return box_run(&o, script);
+}
+
+static int from_host(const char *address, int port)
+{
+	return command("busybox nc -w 3 %s %d </dev/null 2>/dev/null | grep -q hello", address, port) == 0;
+}
+
+static int from_world(const char *address, int port)
+{
+	return in_world(say("busybox nc -w 3 %s %d </dev/null 2>/dev/null | grep -q hello", address, port)) == 0;
+}
+
+static int from_network(const char *networks, const char *address, int port)
+{
+	return box_run(BOX(.network = networks), say("nc -w 3 %s %d </dev/null 2>/dev/null | grep -q hello",
+		address, port)) == 0;
+}
+
+/* One that answers on port 80 of both families, and is seen to do so. */
+static conex_container *published(const char *networks, const struct conex_port *ports)
+{
+	conex_container *c = box_start(BOX(.network = networks, .ports = ports),
+		CONEX_STRINGS("nc", "-ll", "-p", "80", "-e", "echo", "hello"));
+
+	if (!box_good(c ? 0 : -1, "server", __FILE__, __LINE__))
+		exit(1);
+	for (int i = 0; i < 100 && !from_host(conex_container_address(c, NULL, AF_INET), 80); i++)
+		usleep(50000);
+	return c;
+}
+
+static int has_elements(void)
+{
+	return command("nft list table inet conex | grep -q 'comment'") == 0;
+}
+
+/* ---- where a port is reached ---- */
+
+TEST(one_address)
+{
+	conex_container *c = published("bridge", CONEX_PORTS({ HOST, 8080, 80, NULL }));
+
+	CHECK_INT(conex_container_port(c, 80, NULL), 8080);
+	CHECK_INT(conex_container_port(c, 80, "udp") + conex_container_port(c, 81, "tcp"), 0);
+	CHECK(from_world(HOST, 8080));
+	CHECK(from_host(HOST, 8080));
+	CHECK(!from_host("127.0.0.1", 8080));
+	CHECK(from_network("bridge", HOST, 8080));
+	CHECK_INT(box_exec(c, NULL, "nc -w 3 " HOST " 8080 </dev/null | grep -q hello"), 0);    /* its own, and back in */
+	CHECK_INT(command("nft list map inet conex ports4 | grep -q 'comment \"%s\"'", conex_container_id(c)), 0);
+	box_end(c);
+	CHECK(!has_elements());
+	CHECK(!from_world(HOST, 8080));
+}
+
+TEST(loopback_by_default)
+{
+	conex_container *c = published("bridge", CONEX_PORTS({ NULL, 8080, 80, "tcp" }));
+
+	CHECK(from_host("127.0.0.1", 8080));
+	CHECK(!from_host("::1", 8080));
+	CHECK(!from_world(HOST, 8080));
+	box_end(c);
+	CHECK(!from_host("127.0.0.1", 8080));
+}
+
+TEST(all_addresses_and_a_free_port)
+{
+	conex_container *c = published("bridge", CONEX_PORTS({ "0.0.0.0", 0, 80, NULL }, { "::", 0, 80, NULL }));
+	int port = conex_container_port(c, 80, "tcp");
+
+	CHECK(port > 1023);
+	CHECK(from_host("127.0.0.1", port));
+	CHECK(from_host(HOST6, port));
+	CHECK(!from_host("::1", port));
+	CHECK_INT(command("nft list table inet conex | grep -c 'comment \"%s\"' | grep -qx 2", conex_container_id(c)), 0);
+	box_end(c);
+	CHECK(!has_elements());
+}
+
+TEST(version_six)
+{
+	conex_container *c = published("bridge", CONEX_PORTS({ "::", 8081, 80, NULL }, { "0.0.0.0", 8082, 80, NULL }));
+
+	CHECK_INT(in_world("ip addr add 2001:db8::2/64 dev eth0 nodad"), 0);
+	CHECK(from_host(HOST6, 8081));
+	CHECK(from_host(HOST, 8082));
+	CHECK(from_world(HOST, 8082));
+	CHECK(from_world(HOST6, 8081));
+	CHECK(from_network("bridge", HOST6, 8081));
+	box_end(c);
+}
+
+/* What the test's own program does inside, as /probe: answers datagrams. */
+static int answer_datagrams(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(53) }, from;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char text[16];
+
+	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0)
+		return 1;
+	for (;;) {
+		socklen_t size = sizeof from;
+		ssize_t n = recvfrom(fd, text, sizeof text, 0, (struct sockaddr *)&from, &size);
+
+		if (n > 0)
+			sendto(fd, text, (size_t)n, 0, (struct sockaddr *)&from, size);
+	}
+}
+
+/* From the world to the host, five times: UDP may lose some. */
+static int datagram_answered(int fd)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(5353) };
+	struct timeval second = { .tv_sec = 1 };
+	char text[16] = "";
+
+	inet_aton(HOST, &a.sin_addr);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second);
+	for (int i = 0; i < 5; i++)
+		if (sendto(fd, "hello", 5, 0, (struct sockaddr *)&a, sizeof a) == 5 && recv(fd, text, sizeof text, 0) == 5)
+			return !strncmp(text, "hello", 5);
+	return 0;
+}
+
+TEST(datagrams)
+{
+	conex_container *c = box_start(BOX(.network = "bridge", .ports = CONEX_PORTS({ HOST, 5353, 53, "udp" }),
+		.mounts = CONEX_MOUNTS(BOX_USR)), CONEX_STRINGS("/probe", "datagrams"));
+	int fd = -1;
+
+	if (!box_good(c ? 0 : -1, "server", __FILE__, __LINE__))
+		return;
+	CHECK_INT(conex_container_port(c, 53, "udp"), 5353);
+	GOOD(conex_namespace_take_socket(world, AF_INET, SOCK_DGRAM, 0, &fd, &box.err));
+	CHECK(datagram_answered(fd));
+	close(fd);
+	box_end(c);
+}
+
+/* Both ways of the kernel's: bridged packets meet nftables in the bridge, or not. */
+TEST(without_bridge_netfilter)
+{
+	static const char file[] = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+	conex_container *c;
+
+	if (access(file, W_OK) < 0)
+		return;
+	make_file(file, content(file)[0] == '1' ? "0" : "1");
+	c = published("bridge", CONEX_PORTS({ HOST, 8080, 80, NULL }));
+	CHECK(from_world(HOST, 8080) && from_host(HOST, 8080) && from_network("bridge", HOST, 8080));
+	CHECK_INT(box_exec(c, NULL, "nc -w 3 " HOST " 8080 </dev/null | grep -q hello"), 0);
+	box_end(c);
+	make_file(file, content(file)[0] == '1' ? "0" : "1");
+}
+
+/* ---- the way out, and in ---- */
+
+#define WORLD "busybox nc -w 3 192.0.2.2 9090 </dev/null 2>/dev/null | grep -q hello"
+
+static conex_container *world_server(void)
+{
+	struct conex_run_options o = { .share = CONEX_NS_ALL };
+	conex_container *c;
+
+	o.join = (conex_namespace *const[]){ world, NULL };
+	c = box_start(&o, CONEX_STRINGS("busybox", "nc", "-ll", "-p", "9090", "-e", "echo", "hello"));
+	CHECK(c != NULL);
+	for (int i = 0; i < 100 && command(WORLD) != 0; i++)
+		usleep(50000);
+	return c;
+}
+
+/* The world knows no way to our subnets: that an answer comes back shows that we were masqueraded. */
+TEST(way_out)
+{
+	conex_container *c = world_server();
+
+	GOOD(network("inner", CONEX_NETWORK_INTERNAL, NULL));
+	CHECK_INT(box_run(BOX(.network = "bridge"), WORLD), 0);
+	CHECK(box_run(BOX(.network = "inner"), WORLD) != 0);
+	CHECK(box_run(BOX(.network = "inner"), "ip route add default via $(ip route | sed 's/0.22.*/1/') dev eth0; " WORLD) != 0);
+	CHECK(box_run(NULL, WORLD) != 0);
+	GOOD(gone("inner"));
+	box_end(c);
+}
+
+TEST(apart)
+{
+	conex_container *c, *d;
+	const char *address;
+
+	GOOD(network("a", 0, NULL));
+	GOOD(network("b", 0, NULL));
+	c = published("a", CONEX_PORTS({ HOST, 8083, 80, NULL }));
+	address = conex_container_address(c, NULL, AF_INET);
+	CHECK(from_network("a", address, 80));
+	CHECK(!from_network("b", address, 80));         /* networks are apart … */
+	CHECK(from_network("b", HOST, 8083));           /* … but what is published is so for all */
+	CHECK_INT(in_world(say("ip route add %s/32 via " HOST, address)), 0);
+	CHECK(!from_world(address, 80));                /* nor does one get in by a route */
+	GOOD(network("inner", CONEX_NETWORK_INTERNAL, NULL));
+	d = published("inner", CONEX_PORTS({ HOST, 8084, 80, NULL }));
+	CHECK(from_host(HOST, 8084));
+	CHECK(!from_world(HOST, 8084));
+	box_end(d);
+	box_end(c);
+	GOOD(gone("inner"));
+	GOOD(gone("a"));
+	GOOD(gone("b"));
+}
+
+/* ---- refused ---- */
+
+static int refused(const char *network, const struct conex_port *ports)
+{
+	return box_run(BOX(.network = network, .ports = ports), "true");
+}
+
+TEST(ports_taken)
+{
+	conex_container *c = published("bridge", CONEX_PORTS({ HOST, 8080, 80, NULL }));
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(8090) };
+
+	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8080, 81, NULL })), -EADDRINUSE);
+	SAID("another one's");
+	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8079, 81, NULL }, { HOST, 8080, 81, NULL })), -EADDRINUSE);
+	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8079, 81, NULL })), 0);         /* nothing was left of it */
+	CHECK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 1) == 0);
+	CHECK_INT(refused("bridge", CONEX_PORTS({ "127.0.0.1", 8090, 80, NULL })), -EADDRINUSE);
+	SAID("conex_run_options.ports[0]");
+	SAID("127.0.0.1 8090");
+	close(fd);
+	CHECK_INT(refused("bridge", CONEX_PORTS({ "192.0.2.99", 8080, 80, NULL })), -EADDRNOTAVAIL);
+	box_end(c);
+}
+
+TEST(bad_ports)
+{
+	CHECK_INT(refused("bridge", CONEX_PORTS({ NULL, 8080, 0, NULL })), -EINVAL);
+	SAID("conex_run_options.ports[0]");
+	CHECK_INT(refused("bridge", CONEX_PORTS({ NULL, 8080, 80, NULL }, { NULL, 8081, 80, "icmp" })), -EINVAL);
+	SAID("conex_run_options.ports[1]");
+	SAID("icmp");
+	CHECK_INT(refused("bridge", CONEX_PORTS({ "localhost", 8080, 80, NULL })), -EINVAL);
+	SAID("localhost");
+	CHECK_INT(refused(NULL, CONEX_PORTS({ NULL, 8080, 80, NULL })), -EINVAL);
+	SAID("name a .network");
+	CHECK_INT(refused("host", CONEX_PORTS({ NULL, 8080, 80, NULL })), -EINVAL);
+	GOOD(network("four", 0, CONEX_STRINGS("10.81.0.0/24")));
+	CHECK_INT(refused("four", CONEX_PORTS({ "::", 8080, 80, NULL })), -EAFNOSUPPORT);
+	SAID("IPv6");
+	CHECK_INT(refused("four", CONEX_PORTS({ "::1", 8080, 80, NULL })), -EOPNOTSUPP);
+	GOOD(gone("four"));
+}
+
+/* ---- what is others', and what is left ---- */
+
+TEST(others_rules_stay)
+{
+	conex_container *c;
+
+	CHECK_INT(command("nft add table inet filter && nft add chain inet filter input"
+		" '{ type filter hook input priority 0; }' && nft add rule inet filter input tcp dport 22 accept"
+		" && nft list table inet filter >%s/before", box.dir), 0);
+	c = published("bridge", CONEX_PORTS({ HOST, 8080, 80, NULL }));
+	box_end(c);
+	GOOD(gone("bridge"));
+	CHECK_INT(command("nft list tables | grep -q conex"), 256);     /* the last network takes the table along */
+	CHECK_INT(command("nft list table inet filter | cmp - %s/before", box.dir), 0);
+	CHECK_INT(command("nft delete table inet filter"), 0);
+}
+
+/* Somebody flushes all: the next one brings ours back. */
+TEST(flushed)
+{
+	conex_container *c;
+
+	CHECK_INT(box_run(BOX(.network = "bridge"), "true"), 0);
+	CHECK_INT(command("nft flush ruleset"), 0);
+	c = published("bridge", CONEX_PORTS({ HOST, 8080, 80, NULL }));
+	CHECK(from_world(HOST, 8080));
+	CHECK_INT(command("nft flush ruleset"), 0);
+	box_end(c);
+	GOOD(gone("bridge"));
+}
+
+static void die_with_a_port(void)
+{
+	struct conex_run_options o = box_options(BOX(.network = "bridge", .ports = CONEX_PORTS({ HOST, 8085, 80, NULL })));
+	conex_container *c = NULL;
+	conex *cx = NULL;
+
+	if (conex_open(NULL, &cx, NULL) < 0 || conex_run(cx, NULL, CONEX_STRINGS("sleep", "1000"), &o, &c, NULL) < 0)
+		_exit(1);
+	kill(getpid(), SIGKILL);
+}
+
+TEST(killed_with_a_port)
+{
+	int status, left = 1;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		die_with_a_port();
+	waitpid(pid, &status, 0);
+	CHECK(WIFSIGNALED(status));
+	for (int i = 0; i < 200 && left; i++) {
+		GOOD(conex_prune(box.cx, NULL, &box.err));
+		left = has_elements() || members("bridge");
+		usleep(left ? 50000 : 0);
+	}
+	CHECK_INT(left, 0);
+	GOOD(gone("bridge"));
+}
+
+static void tests(void)
+{
+	world_made();
+	RUN(one_address);
+	RUN(loopback_by_default);
+	RUN(all_addresses_and_a_free_port);
+	RUN(version_six);
+	RUN(datagrams);
+	RUN(without_bridge_netfilter);
+	RUN(way_out);
+	RUN(apart);
+	RUN(ports_taken);
+	RUN(bad_ports);
+	RUN(others_rules_stay);
+	RUN(flushed);
+	RUN(killed_with_a_port);
+	conex_namespace_free(world);
+	rmdir(directory);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "datagrams"))
+		return answer_datagrams();
+	return network_box() ? with_box(tests) : 0;
+}
