@@ -28,9 +28,14 @@ static void add_bridge(struct cx_batch *b, const struct cx_network *n)
 	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about,
 		"bridge %s", n->bridge);
 	struct nlattr *info;
+	unsigned char mac[6];
 
 	if (m)
 		b->fine[b->count - 1] = -EEXIST;
+	/* without one of its own a bridge takes its ports', and with each that comes or goes its gateway is
+	 * somebody else to all who have asked for it */
+	cx_network_mac(n, 1, mac);
+	cx_batch_put(b, m, IFLA_ADDRESS, mac, sizeof mac);
 	cx_batch_put_text(b, m, IFLA_IFNAME, n->bridge);
 	if (n->mtu)
 		cx_batch_put_u32(b, m, IFLA_MTU, n->mtu);

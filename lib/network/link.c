@@ -23,9 +23,9 @@ int cx_link_name(char to[16])
 }
 
 /* From the address, so that who had it before doesn't linger in neighbours' tables under another one. */
-static void mac_of(const struct cx_link *l, unsigned char mac[6])
+void cx_network_mac(const struct cx_network *n, uint32_t number, unsigned char mac[6])
 {
-	struct cx_address a = cx_subnet_address(&l->network->subnet[0], l->number);
+	struct cx_address a = cx_subnet_address(&n->subnet[0], number);
 
 	mac[0] = 0x02;          /* locally administered */
 	mac[1] = 0x63;
@@ -42,7 +42,7 @@ static void add_pair(struct cx_batch *b, const struct cx_link *l, int n, pid_t p
 	char name[16];
 
 	snprintf(name, sizeof name, "eth%d", n);
-	mac_of(l, mac);
+	cx_network_mac(l->network, l->number, mac);
 	cx_batch_put_u32(b, m, IFLA_NET_NS_PID, (uint32_t)pid);
 	cx_batch_put_text(b, m, IFLA_IFNAME, name);
 	cx_batch_put(b, m, IFLA_ADDRESS, mac, sizeof mac);

@@ -69,6 +69,7 @@ int cx_bridge_down(const struct cx_network *n, conex_error **err);      /* 0 als
 int cx_subnets_choose(const struct cx_networks *place, struct cx_network *n, conex_error **err);
 
 /* link.c: a container's interfaces */
+void cx_network_mac(const struct cx_network *n, uint32_t number, unsigned char mac[6]);
 enum { CX_LINKS_MAX = 8 };
 struct cx_link {
 	const struct cx_network *network;

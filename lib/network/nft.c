@@ -98,9 +98,10 @@ static int fail(conex_error **err, int r, const char *said, const char *object)
 
 /* Published ports: who comes to an address of this machine goes on to the container, also from this machine. On
  * the way back everything that was sent on like that must pass here again, so hairpins (from the same network) and
- * 127.0.0.1 are masqueraded, what goes into networks without a way out, and what leaves for elsewhere. Forwarding: internal networks have no way out,
- * networks none to one another, and in comes what was published or asked for. Tables of others see the same
- * packets: what they drop stays dropped. An answer to ::1 that comes from anywhere but lo has no route (Linux's
+ * 127.0.0.1 are masqueraded (and nobody is told that there were a shorter way), as is what goes into networks
+ * without a way out, and what leaves for elsewhere. Forwarding: internal networks have no way out, networks none to
+ * one another, and in comes what was published or asked for. Tables of others see the same packets: what they drop
+ * stays dropped. An answer to ::1 that comes from anywhere but lo has no route (Linux's
  * rt6_need_strict; IPv4 has route_localnet for it), so what goes there is left alone. */
 static const char table[] =
 	"table inet conex {\n"
@@ -125,6 +126,7 @@ static const char table[] =
 	"		ip6 daddr ::1 return\n"
 	"		fib daddr type local goto publish\n"
 	"	}\n"
+	"	chain redirects { type filter hook output priority 0; oifname @bridges icmp type redirect drop; }\n"
 	"	chain postrouting {\n"
 	"		type nat hook postrouting priority 100;\n"
 	"		ct status dnat oifname @internal masquerade\n"

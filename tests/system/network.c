@@ -65,6 +65,22 @@ TEST(talk)
 	GOOD(gone("site"));
 }
 
+/* Members come and go; what they know of their gateway stays true. */
+TEST(one_mac)
+{
+	conex_container *c, *d;
+	const char *look = "ip -o link show cx-site | grep -o 'link/ether [0-9a-f:]*'";
+
+	GOOD(network("site", 0, CONEX_STRINGS("10.77.0.0/24")));
+	c = box_sleeper(BOX(.network = "site"));
+	CHECK_INT(command("%s | grep -qx 'link/ether 02:63:0a:4d:00:01'", look), 0);
+	d = box_sleeper(BOX(.network = "site"));
+	box_end(c);
+	CHECK_INT(command("%s | grep -qx 'link/ether 02:63:0a:4d:00:01'", look), 0);
+	box_end(d);
+	GOOD(gone("site"));
+}
+
 TEST(with_a_user_namespace)
 {
 	conex_container *c;
@@ -376,6 +392,7 @@ static void tests(void)
 	RUN(made_on_demand);
 	RUN(inside);
 	RUN(talk);
+	RUN(one_mac);
 	RUN(with_a_user_namespace);
 	RUN(held);
 	RUN(several);
