@@ -264,6 +264,7 @@ struct launch {
 	struct cx_launch head;
 	uint32_t list[3];
 	char text[12];
+	uint32_t sized[2];
 };
 
 static struct launch launch_sample(void)
@@ -272,10 +273,11 @@ static struct launch launch_sample(void)
 		.fds = 7 },
 		.list = { 2, offsetof(struct launch, text), offsetof(struct launch,
 		text) + 4 },
-		.text = "box\0hello" };
+		.text = "box\0hello", .sized = { 4, 0 } };
 
 	l.head.slot[CX_SLOT_HOSTNAME] = offsetof(struct launch, text);
 	l.head.slot[CX_SLOT_ARGS] = offsetof(struct launch, list);
+	l.head.slot[CX_SLOT_NETWORK] = offsetof(struct launch, sized);
 	return l;
 }
 
@@ -302,6 +304,10 @@ TEST(launch)
 	REFUSED(l.head.slot[CX_SLOT_ENV] = offsetof(struct launch, text));
 	REFUSED(l.list[0] = 1000);
 	REFUSED(l.list[1] = 0);
+	REFUSED(l.sized[0] = 5);
+	REFUSED(l.sized[0] = UINT32_MAX);
+	REFUSED(l.head.slot[CX_SLOT_NETWORK] = offsetof(struct launch, sized) + 1);
+	REFUSED(l.head.slot[CX_SLOT_NETWORK] = sizeof l);
 	REFUSED(l.head.cgroup2 = 3);
 	REFUSED(l.head.cgroup_kill = UINT32_MAX);
 #undef REFUSED
