@@ -80,7 +80,7 @@ static int check_device(const struct cx_network *n, conex_error **err)
 		"a device %s is there already", n->bridge);
 }
 
-/* Locked. The rules come first: there is no moment in which members reach what they mustn't. */
+/* Locked. The rules come before it is up: there is no moment in which members reach what they mustn't. */
 static int bring_up(const struct cx_networks *place, const struct cx_network *n, conex_error **err)
 {
 	struct cx_networks *mine = (struct cx_networks *)place;
@@ -88,7 +88,9 @@ static int bring_up(const struct cx_networks *place, const struct cx_network *n,
 
 	if (cx_bridge_is_up(n))
 		return 0;
-	r = mine->nft ? 0 : cx_nft_open(&mine->nft, err);
+	r = cx_bridge_make(n, err);
+	if (r == 0 && !mine->nft)
+		r = cx_nft_open(&mine->nft, err);
 	if (r == 0)
 		r = cx_nft_network_add(mine->nft, n, err);
 	return r < 0 ? r : cx_bridge_up(n, err);

@@ -116,29 +116,33 @@ static int set_sysctls(const struct cx_network *n, conex_error **err)
 	return r;
 }
 
+int cx_bridge_make(const struct cx_network *n, conex_error **err)
+{
+	cx_autonetlink *s = NULL;
+	cx_autobatch b = { .count = 0 };
+	int r = cx_netlink_open(&s, err);
+
+	if (r < 0)
+		return r;
+	add_bridge(&b, n);
+	return cx_batch_send(s, &b, n->name, err);
+}
+
 int cx_bridge_up(const struct cx_network *n, conex_error **err)
 {
 	cx_autonetlink *s = NULL;
-	cx_autobatch make = { .count = 0 }, rest = { .count = 0 };
-	int r, index;
+	cx_autobatch b = { .count = 0 };
+	int index = (int)if_nametoindex(n->bridge);
+	int r = index ? set_sysctls(n, err) : cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl", NULL, "%s", n->bridge);
 
-	if (cx_bridge_is_up(n))
-		return 0;
-	r = cx_netlink_open(&s, err);
-	if (r < 0)
-		return r;
-	add_bridge(&make, n);
-	r = cx_batch_send(s, &make, n->name, err);
-	if (r < 0)
-		return r;
-	index = (int)if_nametoindex(n->bridge);
-	r = index ? set_sysctls(n, err) : cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl", NULL, "%s", n->bridge);
+	if (r == 0)
+		r = cx_netlink_open(&s, err);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < n->subnets; i++)
-		add_address(&rest, &n->subnet[i], index);
-	add_up(&rest, index);
-	return cx_batch_send(s, &rest, n->name, err);
+		add_address(&b, &n->subnet[i], index);
+	add_up(&b, index);
+	return cx_batch_send(s, &b, n->name, err);
 }
 
 int cx_bridge_down(const struct cx_network *n, conex_error **err)
@@ -234,6 +238,14 @@ static int choose_v6(struct cx_subnet *s, conex_error **err)
 	return 0;
 }
 
+/* Built in, and not turned off for new interfaces. */
+static int has_v6(void)
+{
+	char off[4];
+
+	return cx_file_read(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/disable_ipv6", off, sizeof off) > 0 && off[0] == '0';
+}
+
 int cx_subnets_choose(const struct cx_networks *place, struct cx_network *n, conex_error **err)
 {
 	cx_autofree struct taken *t = calloc(1, sizeof *t);
@@ -250,7 +262,7 @@ int cx_subnets_choose(const struct cx_networks *place, struct cx_network *n, con
 	if (r == 0 && !n->subnets)
 		r = cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRNOTAVAIL, NULL, "name one in .subnets",
 			"no subnet of 10.200.0.0 to 10.215.255.255 is free");
-	if (r == 0 && access("/proc/sys/net/ipv6", F_OK) == 0)
+	if (r == 0 && has_v6())
 		r = choose_v6(&n->subnet[n->subnets++], err);
 	return r;
 }

@@ -63,7 +63,8 @@ int cx_lease_each(const struct cx_network *n, void (*each)(uint32_t number, cons
 
 /* bridge.c */
 int cx_bridge_is_up(const struct cx_network *n);
-int cx_bridge_up(const struct cx_network *n, conex_error **err);        /* nothing to do where it is up */
+int cx_bridge_make(const struct cx_network *n, conex_error **err);      /* fine where it is there */
+int cx_bridge_up(const struct cx_network *n, conex_error **err);        /* with its addresses */
 int cx_bridge_down(const struct cx_network *n, conex_error **err);      /* 0 also where there is none */
 /* A free pair of subnets: in no route of this namespace and in no other network. */
 int cx_subnets_choose(const struct cx_networks *place, struct cx_network *n, conex_error **err);

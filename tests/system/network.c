@@ -151,6 +151,23 @@ TEST(subnets_are_apart)
 	command("ip link del cxdummy");
 }
 
+/* Where IPv6 is turned off a network has none. */
+TEST(version_four_alone)
+{
+	conex_container *c;
+
+	make_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+	c = box_sleeper(BOX(.network = "bridge"));
+	CHECK(c && conex_container_address(c, NULL, AF_INET) && !conex_container_address(c, NULL, AF_INET6));
+	box_end(c);
+	GOOD(gone("bridge"));
+	CHECK_INT(network("six", 0, CONEX_STRINGS("fd08::/64")), -EACCES);
+	SAID("fd08::1");
+	CHECK_INT(if_nametoindex("cx-six"), 0);
+	CHECK_INT(gone("six"), -ENOENT);
+	make_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "0");
+}
+
 /* ---- refused ---- */
 
 TEST(refused)
@@ -397,6 +414,7 @@ static void tests(void)
 	RUN(held);
 	RUN(several);
 	RUN(subnets_are_apart);
+	RUN(version_four_alone);
 	RUN(refused);
 	RUN(taken);
 	RUN(full);
