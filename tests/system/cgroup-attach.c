@@ -1,5 +1,6 @@
 /* conex_cgroup_add: a process goes with all its threads, also those that are made meanwhile. */
 #include "../test.h"
+#include "tell.h"
 
 #include <conex/conex.h>
 #include <dirent.h>
@@ -9,15 +10,6 @@
 #include <time.h>
 
 static conex *cx;
-
-static int good(int r, conex_error *err)
-{
-	if (r < 0)
-		printf("# %s\n", conex_error_text(err));
-	conex_error_free(err);
-	return r;
-}
-#define TELL(call) ({ conex_error *err = NULL; int r_ = (call); good(r_, err); })
 
 static conex_cgroup *group(char *name, size_t size)
 {

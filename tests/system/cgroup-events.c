@@ -1,6 +1,7 @@
 /* What conex_cgroup_watch promises, through the context's one descriptor, as an event loop sees it. What this machine
  * can't tell must be refused with the reason. */
 #include "../test.h"
+#include "tell.h"
 
 #include <conex/conex.h>
 #include <poll.h>
@@ -11,15 +12,6 @@
 enum { PATIENCE_S = 120 };
 
 static conex *cx;
-
-static int good(int r, conex_error *err)
-{
-	if (r < 0)
-		printf("# %s\n", conex_error_text(err));
-	conex_error_free(err);
-	return r;
-}
-#define TELL(call) ({ conex_error *err = NULL; int r_ = (call); good(r_, err); })
 
 static conex_cgroup *group(const struct conex_limits *limits)
 {

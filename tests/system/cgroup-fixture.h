@@ -12,6 +12,7 @@
 #include "keeper/child.h"
 #include "state/context-cgroup.h"
 #include "../test.h"
+#include "tell.h"
 
 static char parent[64], *mounts, *self;
 static struct cx_cgroups *g;
@@ -70,15 +71,6 @@ int cx_child_fail(struct cx_child *c, enum cx_call call, const char *detail)
 	fflush(stdout);
 	return -saved;
 }
-
-static inline int told(int r, conex_error *err)
-{
-	if (r < 0)
-		printf("# %s\n", conex_error_text(err));
-	conex_error_free(err);
-	return r;
-}
-#define TELL(call) ({ conex_error *err = NULL; int r_ = (call); told(r_, err); })
 
 static inline char *path_of(const char *id)
 {

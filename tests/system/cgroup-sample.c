@@ -1,6 +1,7 @@
 /* Statistics of a thousand groups in one call, through the public functions: the numbers are those of one by one,
  * nothing is allocated, and the host keeps most of its descriptors. */
 #include "../test.h"
+#include "tell.h"
 
 #include <conex/conex.h>
 #include <dirent.h>
@@ -38,15 +39,6 @@ static conex *cx;
 static conex_cgroup *groups[GROUPS];
 static struct conex_stats stats[GROUPS];
 static int made;                        /* descriptors before the first sample; on v2 a handle has one itself */
-
-static int good(int r, conex_error *err)
-{
-	if (r < 0)
-		printf("# %s\n", conex_error_text(err));
-	conex_error_free(err);
-	return r;
-}
-#define TELL(call) ({ conex_error *err = NULL; int r_ = (call); good(r_, err); })
 
 static int descriptors(void)
 {
