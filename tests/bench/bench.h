@@ -12,6 +12,17 @@ void bench_sleep_until(int64_t ns);     /* the same clock */
 struct bench_stats { size_t n; double median, p90, p99; };
 struct bench_stats bench_stats_of(double *values, size_t n); /* sorts them */
 
+/* What every benchmark takes: --quick, --n N, --only NAME,NAME, --case CASE, --output DIRECTORY, one more that it
+ * names itself, and a root file system. */
+struct bench_options {
+	int n, n_paced;                 /* set before to what is usual, as are .output and .value */
+	const char *only, *kase, *output;       /* NULL: all */
+	const char *more, *value;       /* "spec": --spec VALUE; NULL: no such option */
+	const char *rootfs;
+};
+int bench_options_parse(struct bench_options *o, int argc, char **argv);        /* 0 or -EINVAL */
+int bench_options_wants(const struct bench_options *o, const char *name);       /* is it in --only? */
+
 /* {"bench", "machine": {…}, "rows": [{"name", "case", "n", "median", "p90", "p99", "unit"}],
  *  "ratios": [{"of", "to", "case", "value"}], "notes": ["…"]} */
 struct bench_report;

@@ -1,7 +1,6 @@
 /* bench launch: create, start, wait for and delete a container that runs `true`: the floor, conex and its
  * peers in turns, in several situations. README.md says what is measured and why so. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +31,7 @@ struct launch_bench {
 	struct host host[HOST_COUNT];
 	struct host_reply reply;
 	int out[SUBJECTS];              /* missing, failed or not asked for */
-	int n, n_paced;
-	const char *only;               /* --case */
+	struct bench_options options;
 	double *ms[SUBJECTS];
 	size_t count[SUBJECTS];
 };
@@ -79,7 +77,7 @@ static void launch_burst(struct launch_bench *b, int subject, const struct kase 
 static void run_rounds(struct launch_bench *b, const struct kase *k, const char *kase)
 {
 	int each = k->paced ? 1 : BURST * k->at_once;
-	int rounds = ((k->paced ? b->n_paced : b->n) + each - 1) / each;
+	int rounds = ((k->paced ? b->options.n_paced : b->options.n) + each - 1) / each;
 	int64_t next = bench_now_ns();
 
 	for (int round = -1; round < rounds; round++) /* round -1 warms up */
@@ -109,11 +107,11 @@ static void report_case(struct launch_bench *b, const char *kase)
 
 static void run_case(struct launch_bench *b, const struct kase *k)
 {
-	const size_t room = (size_t)(b->n + b->n_paced + BURST * SUBJECT_WORKERS);
+	const size_t room = (size_t)(b->options.n + b->options.n_paced + BURST * SUBJECT_WORKERS);
 	char kase[64];
 
 	name_case(k, kase);
-	if (b->only && strcmp(b->only, kase))
+	if (b->options.kase && strcmp(b->options.kase, kase))
 		return;
 	fprintf(stderr, "bench launch: %s …\n", kase);
 	for (int s = 0; s < SUBJECTS; s++) {
@@ -228,12 +226,12 @@ static int group_wanted(const struct launch_bench *b, int first, int end)
 {
 	char kase[64];
 
-	for (int i = first; b->only && i < end; i++) {
+	for (int i = first; b->options.kase && i < end; i++) {
 		name_case(&cases[i], kase);
-		if (!strcmp(b->only, kase))
+		if (!strcmp(b->options.kase, kase))
 			return 1;
 	}
-	return !b->only;
+	return !b->options.kase;
 }
 
 static int run_groups(struct launch_bench *b)
@@ -278,16 +276,6 @@ static void add_versions(struct bench_report *r)
 	}
 }
 
-static void take_only(struct launch_bench *b, char *list)
-{
-	for (int s = 0; s < SUBJECTS; s++)
-		b->out[s] = 1;
-	for (char *name = strtok(list, ","); name; name = strtok(NULL, ","))
-		for (int s = 0; s < SUBJECTS; s++)
-			if (!strcmp(name, subjects[s]->name))
-				b->out[s] = 0;
-}
-
 static int usage(void)
 {
 	fputs("usage: bench-launch [--quick] [--n N] [--spec CONFIG.JSON] [--output DIRECTORY]\n"
@@ -297,44 +285,19 @@ static int usage(void)
 	return 2;
 }
 
-static int parse(struct launch_bench *b, int argc, char **argv, const char **spec, const char **output)
-{
-	static const struct option options[] = {
-		{ "quick", no_argument, NULL, 'q' }, { "n", required_argument, NULL, 'n' },
-		{ "spec", required_argument, NULL, 's' }, { "output", required_argument, NULL, 'o' },
-		{ "only", required_argument, NULL, 'O' }, { "case", required_argument, NULL, 'c' }, { 0 },
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'q')
-			b->n = b->n_paced = 10;
-		else if (c == 'n')
-			b->n = atoi(optarg), b->n_paced = b->n * 2 / 5;
-		else if (c == 's')
-			*spec = optarg;
-		else if (c == 'o')
-			*output = optarg;
-		else if (c == 'c')
-			b->only = optarg;
-		else if (c == 'O')
-			take_only(b, optarg);
-		else
-			return -EINVAL;
-	}
-	return optind >= argc - 1 && b->n > 0 && b->n_paced >= 0 ? 0 : -EINVAL;
-}
-
 int main(int argc, char **argv)
 {
-	static struct launch_bench b = { .n = 100, .n_paced = 40 };
-	const char *spec = NULL, *output = "build/bench";
+	static struct launch_bench b = {
+		.options = { .n = 100, .n_paced = 40, .more = "spec", .output = "build/bench" },
+	};
 	char *rootfs = NULL;
 	char why[SUBJECT_WHY] = "";
 	int result;
 
-	if (parse(&b, argc, argv, &spec, &output) < 0)
+	if (bench_options_parse(&b.options, argc, argv) < 0)
 		return usage();
+	for (int s = 0; s < SUBJECTS; s++)
+		b.out[s] = !bench_options_wants(&b.options, subjects[s]->name);
 	if (geteuid() != 0) {
 		fputs("bench launch: skipped, it needs root\n", stderr);
 		return 77;
@@ -343,15 +306,15 @@ int main(int argc, char **argv)
 	if (!b.report)
 		return 1;
 	add_versions(b.report);
-	if (optind < argc)
-		rootfs = realpath(argv[optind], NULL);
-	result = optind < argc && !rootfs ? -errno : setup_make(&b.setup, spec, rootfs, why);
+	if (b.options.rootfs)
+		rootfs = realpath(b.options.rootfs, NULL);
+	result = b.options.rootfs && !rootfs ? -errno : setup_make(&b.setup, b.options.value, rootfs, why);
 	free(rootfs);
 	bench_machine(b.report, "filter_instructions", json_integer(b.setup.filter.len));
 	if (result == 0)
 		result = run_groups(&b);
 	if (result == 0)
-		result = bench_report_write(b.report, output);
+		result = bench_report_write(b.report, b.options.output);
 	if (result < 0)
 		fprintf(stderr, "bench launch: %s (%s)\n", why[0] ? why : "failed", strerror(-result));
 	setup_remove(&b.setup);

@@ -1,7 +1,6 @@
 /* bench oci: conex-oci and its peers by their command line, in turns: run; create, start, delete; exec; how much
  * memory they take, and how little is enough. README.md says what is measured and why so. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +36,7 @@ struct oci_bench {
 	struct world world[OCI_WORLDS];
 	struct oci_reply reply;
 	int out[RUNTIMES];              /* missing, failed or not asked for */
-	int n, n_paced;
-	const char *only;               /* --case */
+	struct bench_options options;
 	double *ms[RUNTIMES], *step[RUNTIMES][OCI_STEPS];
 	size_t count[RUNTIMES];
 };
@@ -78,7 +76,7 @@ static void measure_burst(struct oci_bench *b, int runtime, const struct kase *k
 
 static void run_rounds(struct oci_bench *b, const struct kase *k)
 {
-	int each = k->paced ? 1 : BURST, rounds = ((k->paced ? b->n_paced : b->n) + each - 1) / each;
+	int each = k->paced ? 1 : BURST, rounds = ((k->paced ? b->options.n_paced : b->options.n) + each - 1) / each;
 	int64_t next = bench_now_ns();
 
 	for (int round = -1; round < rounds; round++) /* round -1 warms up */
@@ -125,7 +123,7 @@ static void exec_containers(struct oci_bench *b, int what, const char *kase)
 
 static void run_case(struct oci_bench *b, const struct kase *k)
 {
-	if (b->only && strcmp(b->only, k->name))
+	if (b->options.kase && strcmp(b->options.kase, k->name))
 		return;
 	fprintf(stderr, "bench oci: %s …\n", k->name);
 	memset(b->count, 0, sizeof b->count);
@@ -187,7 +185,7 @@ static void measure_memory(struct oci_bench *b)
 	};
 
 	for (size_t i = 0; i < sizeof kind / sizeof *kind; i++)
-		if (!b->only || !strcmp(b->only, kind[i].name)) {
+		if (!b->options.kase || !strcmp(b->options.kase, kind[i].name)) {
 			fprintf(stderr, "bench oci: %s …\n", kind[i].name);
 			kind[i].measure(b, kind[i].name);
 		}
@@ -208,16 +206,6 @@ static void add_versions(struct oci_bench *b)
 	}
 }
 
-static void take_only(struct oci_bench *b, char *list)
-{
-	for (int r = 0; r < RUNTIMES; r++)
-		b->out[r] = 1;
-	for (char *name = strtok(list, ","); name; name = strtok(NULL, ","))
-		for (int r = 0; r < RUNTIMES; r++)
-			if (!strcmp(name, runtimes[r].name))
-				b->out[r] = 0;
-}
-
 static int usage(void)
 {
 	fputs("usage: bench-oci [--quick] [--n N] [--newer TREE] [--output DIRECTORY] [--case run/hot]\n"
@@ -226,37 +214,9 @@ static int usage(void)
 	return 2;
 }
 
-static int parse(struct oci_bench *b, int argc, char **argv, const char **newer, const char **output)
-{
-	static const struct option options[] = {
-		{ "quick", no_argument, NULL, 'q' }, { "n", required_argument, NULL, 'n' },
-		{ "newer", required_argument, NULL, 'N' }, { "output", required_argument, NULL, 'o' },
-		{ "only", required_argument, NULL, 'O' }, { "case", required_argument, NULL, 'c' }, { 0 },
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'q')
-			b->n = b->n_paced = 10;
-		else if (c == 'n')
-			b->n = atoi(optarg), b->n_paced = b->n * 2 / 5;
-		else if (c == 'N')
-			*newer = optarg;
-		else if (c == 'o')
-			*output = optarg;
-		else if (c == 'c')
-			b->only = optarg;
-		else if (c == 'O')
-			take_only(b, optarg);
-		else
-			return -EINVAL;
-	}
-	return optind >= argc - 1 && b->n > 0 && b->n_paced >= 0 ? 0 : -EINVAL;
-}
-
 static int allocate(struct oci_bench *b)
 {
-	const size_t room = (size_t)(b->n + b->n_paced + BURST);
+	const size_t room = (size_t)(b->options.n + b->options.n_paced + BURST);
 
 	for (int r = 0; r < RUNTIMES; r++) {
 		b->ms[r] = calloc(room, sizeof(double));
@@ -300,8 +260,9 @@ static int find_ours(void)
 	return 0;
 }
 
-static int run_all(struct oci_bench *b, const char *newer, const char *output)
+static int run_all(struct oci_bench *b)
 {
+	const char *newer = b->options.value;
 	char *tree = realpath(newer, NULL);
 	int result = world_start(&b->world[OCI_HERE], &b->setup, runtimes, NULL);
 
@@ -314,18 +275,22 @@ static int run_all(struct oci_bench *b, const char *newer, const char *output)
 	for (size_t i = 0; i < CASES; i++)
 		run_case(b, &cases[i]);
 	measure_memory(b);
-	return bench_report_write(b->report, output);
+	return bench_report_write(b->report, b->options.output);
 }
 
 int main(int argc, char **argv)
 {
-	static struct oci_bench b = { .n = 100, .n_paced = 40 };
-	const char *newer = "build/bench/newer-peers/tree", *output = "build/bench";
+	static struct oci_bench b = {
+		.options = { .n = 100, .n_paced = 40, .more = "newer", .value = "build/bench/newer-peers/tree",
+			.output = "build/bench" },
+	};
 	char why[SUBJECT_WHY] = "", *rootfs = NULL;
 	int result;
 
-	if (parse(&b, argc, argv, &newer, &output) < 0)
+	if (bench_options_parse(&b.options, argc, argv) < 0)
 		return usage();
+	for (int r = 0; r < RUNTIMES; r++)
+		b.out[r] = !bench_options_wants(&b.options, runtimes[r].name);
 	if (geteuid() != 0) {
 		fputs("bench oci: skipped, it needs root\n", stderr);
 		return 77;
@@ -336,15 +301,15 @@ int main(int argc, char **argv)
 	result = find_ours();
 	if (result < 0)
 		snprintf(why, sizeof why, "no conex-oci in the build tree (make conex-oci)");
-	if (optind < argc)
-		rootfs = realpath(argv[optind], NULL);
+	if (b.options.rootfs)
+		rootfs = realpath(b.options.rootfs, NULL);
 	if (result == 0)
-		result = optind < argc && !rootfs ? -errno : setup_make(&b.setup, NULL, rootfs, why);
+		result = b.options.rootfs && !rootfs ? -errno : setup_make(&b.setup, NULL, rootfs, why);
 	free(rootfs);
 	if (result == 0)
 		result = allocate(&b);
 	if (result == 0)
-		result = run_all(&b, newer, output);
+		result = run_all(&b);
 	if (result < 0)
 		fprintf(stderr, "bench oci: %s (%s)\n", why[0] ? why : "failed", strerror(-result));
 	release(&b);
