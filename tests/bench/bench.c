@@ -100,6 +100,16 @@ static void add_machine(struct bench_report *r)
 	bench_machine(r, "cgroups", json_string(cgroup_layout()));
 }
 
+/* qemu's processors that aren't anybody's, as in tests/vm. */
+static void add_emulation(struct bench_report *r)
+{
+	const char *cpu = json_string_value(json_object_get(json_object_get(r->json, "machine"), "cpu"));
+
+	if (cpu && strstr(cpu, "TCG"))
+		bench_note(r, "the processors are emulated: the times are ten to thirty times too long, and only the"
+			" ratios say something");
+}
+
 /* Interleaving keeps the ratios of a busy machine honest, but not its milliseconds. */
 static void add_load(struct bench_report *r)
 {
@@ -122,6 +132,7 @@ struct bench_report *bench_report_new(const char *bench)
 		"ratios", "notes");
 	add_machine(r);
 	add_load(r);
+	add_emulation(r);
 	return r;
 }
 
