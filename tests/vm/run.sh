@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs tests in a virtual machine with a kernel and a layout of cgroups that this machine hasn't:
 #	tests/vm/run.sh LAYOUT [-k SERIES] [TEST...]      system/limits, or tests/system/limits; default: tests.list
+#	tests/vm/run.sh LAYOUT [-k SERIES] bench/bench-cgroup   a benchmark, quickly: `make bench` before
 #	tests/vm/run.sh LAYOUT [-k SERIES] --shell        a shell in it; exit powers off
 # LAYOUT is v2, v1, hybrid or systemd; SERIES 6.1 (the default) or 6.12. From a build tree, or with CX_BUILDDIR.
 # What it boots comes from fetch.sh; results are TAP. CONEX_VM_CACHE: where that is (build/vm).
@@ -30,11 +31,11 @@ missing() { # SERIES
 # The second disk: tests, the programs that they call, and libraries that Debian's tree hasn't.
 stage() {
 	local tree=$1/conex.tree program name
-	mkdir -p "$tree"/{lib,build/tests/{unit,system},build/examples}
+	mkdir -p "$tree"/{lib,build/tests/{unit,system,bench},build/examples}
 	mkdir "$tree/tests"
 	cp -a "$top/tests/run" "$top/tests/vm" "$top/tests/check" "$top/tests/cases" "$top/tests/system" "$tree/tests/"
 	rm -f "$tree"/tests/system/*.[ch]
-	for program in "$CX_BUILDDIR"/{conex-oci,conex-undo,{examples,tests/system,tests/unit}/*}; do
+	for program in "$CX_BUILDDIR"/{conex-oci,conex-undo,tests/bench/bench-cgroup,{examples,tests/system,tests/unit}/*}; do
 		[ -f "$program" ] && [ -x "$program" ] || continue
 		name=${program#"$CX_BUILDDIR/"}
 		# libtool's wrapper scripts stand before the programs that use the shared library
@@ -45,6 +46,7 @@ stage() {
 	[ ! -d "$CX_BUILDDIR/demo-rootfs" ] || cp -a "$CX_BUILDDIR/demo-rootfs" "$tree/build/"
 	{ find "$tree/build" -type f -exec ldd {} + 2>/dev/null || true; } |         # it fails at static programs
 		sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort -u | xargs -r cp -Lt "$tree/lib"
+	cp -L /usr/lib/*/libcgroup.so.[1-3] "$tree/lib/" 2>/dev/null || true                # loaded by bench-cgroup
 	truncate -s 512M "$1/conex.img"
 	/sbin/mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=1 -d "$tree" "$1/conex.img"
 	rm -rf "$tree"
