@@ -118,9 +118,9 @@ void conex_cgroup_free(conex_cgroup *g);
 int conex_cgroup_fd(const conex_cgroup *g);
 
 /* Moves a process with all its threads into the group, in every hierarchy. Its children follow
- * only if they are forked later. v1 takes it thread by thread in a fraction of a millisecond; v2
- * (also on a machine with both) makes the caller wait for an RCU grace period, some 10 ms, if no
- * other process was moved just before: clone3(2) with conex_cgroup_fd is the way around.
+ * only if they are forked later. The kernel makes the caller wait for an RCU grace period, some
+ * 5 to 15 ms, if no other process was moved just before, on v1 and v2 alike; clone3(2) with
+ * conex_cgroup_fd doesn't wait, nor do containers.
  * Returns: 0; -EINVAL pid is not positive, or the caller itself, which is never moved; -ESRCH it
  * has ended; -EACCES -EPERM no right to move it; what write(2) to cgroup.procs answers; the
  * usual.

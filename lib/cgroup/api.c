@@ -184,10 +184,12 @@ int conex_cgroup_fd(const conex_cgroup *g)
 	return g->fd;
 }
 
-/* Into every hierarchy. */
+/* Into every hierarchy, of which only the first has to wait for the lock of all thread groups. `tasks` would take
+ * the same lock, thread by thread: only the thread that writes "0" there, itself, goes without (child.c). */
 int conex_cgroup_add(conex_cgroup *g, pid_t pid, conex_error **err)
 {
 	const struct cx_cgroups *all;
+	char text[16];
 	int r = find(g->cx, &all, err);
 
 	if (r < 0)
@@ -196,8 +198,9 @@ int conex_cgroup_add(conex_cgroup *g, pid_t pid, conex_error **err)
 		return cx_fail(err, CONEX_STAGE_RUN, -EINVAL, NULL,
 			"give the pid of another process: the host itself is never moved",
 			"pid %d", (int)pid);
+	snprintf(text, sizeof text, "%d", (int)pid);
 	for (size_t i = 0; i < all->count; i++)
-		if ((r = cx_cgroup_attach(&all->h[i], g->path, pid)) < 0)
+		if ((r = cx_cgroup_write(&all->h[i], g->path, "cgroup.procs", text)) < 0)
 			return cx_fail(err, CONEX_STAGE_RUN, r, "write",
 				r == -ESRCH ? "the process has ended" : NULL,
 				"pid %d into %s/%s", (int)pid, all->h[i].mount, g->path);

@@ -122,9 +122,6 @@ int cx_cgroup_pids(const struct cx_hierarchy *h, const char *path, pid_t **ret);
 struct bpf_insn;
 struct cx_device_program { struct bpf_insn *insns; uint32_t count; };
 
-/* attach.c: a process with all its threads, in one hierarchy. 0, -errno */
-int cx_cgroup_attach(const struct cx_hierarchy *h, const char *path, pid_t pid);
-
 /* limits.c: the writes of struct cx_cgroup_limits, made once, played at each launch */
 struct cx_cgroup_write {
 	uint16_t hierarchy;

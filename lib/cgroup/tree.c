@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { WALK_DEPTH = 64 };               /* a descriptor a level */
+enum { WALK_DEPTH = 64 };               /* two descriptors a level */
 
 /* A directory for reading, by descriptor and name. NULL and errno. */
 static DIR *open_dir(int at, const char *name)
@@ -33,20 +33,34 @@ static const char *next_child(DIR *dir)
 	return NULL;
 }
 
-static int walk(int at, const char *name, int depth, cx_cgroup_visit fn, void *data)
+static int walk(int at, const char *name, int depth, cx_cgroup_visit fn, void *data);
+
+static int walk_children(int at, int depth, cx_cgroup_visit fn, void *data)
 {
-	DIR *dir = depth < WALK_DEPTH ? open_dir(at, name) : (errno = ELOOP, NULL);
-	struct stat st;
+	DIR *dir = open_dir(at, ".");
 	const char *child;
-	int r;
+	int r = 0;
 
 	if (!dir)
-		return errno == ENOENT && depth ? 0 : -errno; /* gone meanwhile */
-	r = fn(dirfd(dir), data);
-	if (r == 0 && fstat(dirfd(dir), &st) == 0 && st.st_nlink > 2) /* kernfs counts them right */
-		while (r == 0 && (child = next_child(dir)))
-			r = walk(dirfd(dir), child, depth + 1, fn, data);
+		return errno == ENOENT ? 0 : -errno; /* gone meanwhile */
+	while (r == 0 && (child = next_child(dir)))
+		r = walk(at, child, depth + 1, fn, data);
 	closedir(dir);
+	return r;
+}
+
+static int walk(int at, const char *name, int depth, cx_cgroup_visit fn, void *data)
+{
+	cx_autoclose int dir = depth < WALK_DEPTH ? openat(at, name,
+		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : (errno = ELOOP, -1);
+	struct stat st;
+	int r;
+
+	if (dir < 0)
+		return errno == ENOENT && depth ? 0 : -errno; /* gone meanwhile */
+	r = fn(dir, data);
+	if (r == 0 && fstat(dir, &st) == 0 && st.st_nlink > 2) /* kernfs counts them right */
+		r = walk_children(dir, depth, fn, data);
 	return r;
 }
 
