@@ -21,10 +21,13 @@ int64_t bench_now_ns(void)
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-void bench_sleep_until(int64_t ns)
+void bench_pace(int64_t *next, int ms)
 {
-	struct timespec t = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+	int64_t now = bench_now_ns(), ns = ms * INT64_C(1000000);
+	struct timespec t;
 
+	*next = *next + ns > now ? *next + ns : now + ns;
+	t = (struct timespec){ .tv_sec = *next / 1000000000, .tv_nsec = *next % 1000000000 };
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
 		;
 }
@@ -106,8 +109,8 @@ static void add_emulation(struct bench_report *r)
 	const char *cpu = json_string_value(json_object_get(json_object_get(r->json, "machine"), "cpu"));
 
 	if (cpu && strstr(cpu, "TCG"))
-		bench_note(r, "the processors are emulated: the times are ten to thirty times too long, and only the"
-			" ratios say something");
+		bench_note(r, "the processors are emulated: what they do takes ten to thirty times as long, what waits"
+			" for the clock (an RCU grace period) doesn't; only ratios say something");
 }
 
 /* Interleaving keeps the ratios of a busy machine honest, but not its milliseconds. */

@@ -7,7 +7,9 @@
 #include <jansson.h>
 
 int64_t bench_now_ns(void);             /* CLOCK_MONOTONIC */
-void bench_sleep_until(int64_t ns);     /* the same clock */
+/* Until `ms` after the last turn began, which *next says; but after a longer one, until `ms` from now: whoever comes
+ * next finds the machine as idle. Begins with bench_now_ns(). */
+void bench_pace(int64_t *next, int ms);
 
 struct bench_stats { size_t n; double median, p90, p99; };
 struct bench_stats bench_stats_of(double *values, size_t n); /* sorts them */

@@ -151,10 +151,8 @@ static void rounds(struct bench_report *r, struct attach *a, int n, int paced)
 		for (int k = 0; k < KINDS; k++) {
 			if (a->out[k])
 				continue;
-			if (paced) {
-				next += PACE_MS * INT64_C(1000000);
-				bench_sleep_until(next);
-			}
+			if (paced)
+				bench_pace(&next, PACE_MS);
 			burst(r, a, k, paced ? 1 : BURST + 1, round >= 0);
 		}
 	for (int k = 0; k < KINDS; k++)

@@ -119,10 +119,8 @@ static void measure_life(struct cgroup_bench *b, const char *pace)
 		for (int w = 0; w < WAYS; w++) {
 			if (b->out[w])
 				continue;
-			if (paced) {
-				next = next + PACE_MS * INT64_C(1000000);
-				bench_sleep_until(next);
-			}
+			if (paced)
+				bench_pace(&next, PACE_MS);
 			burst(b, w, kase, paced ? 1 : BURST + 1, round >= 0);
 		}
 	report_life(b, kase, pace);

@@ -84,10 +84,8 @@ static void run_rounds(struct launch_bench *b, const struct kase *k, const char 
 		for (int s = 0; s < SUBJECTS; s++) {
 			if (b->out[s])
 				continue;
-			if (k->paced) {
-				next += PACE_MS * INT64_C(1000000);
-				bench_sleep_until(next);
-			}
+			if (k->paced)
+				bench_pace(&next, PACE_MS);
 			launch_burst(b, s, k, kase, round >= 0);
 		}
 }

@@ -83,10 +83,8 @@ static void run_rounds(struct oci_bench *b, const struct kase *k)
 		for (int r = 0; r < RUNTIMES; r++) {
 			if (b->out[r])
 				continue;
-			if (k->paced) {
-				next += PACE_MS * INT64_C(1000000);
-				bench_sleep_until(next);
-			}
+			if (k->paced)
+				bench_pace(&next, PACE_MS);
 			measure_burst(b, r, k, round >= 0);
 		}
 }
