@@ -348,7 +348,8 @@ int conex_cgroup_delete(conex_cgroup *g, int timeout_ms, conex_error **err)
 
 	if (r < 0)
 		return r;
-	r = cx_cgroup_kill_all(all, g->path, timeout_ms, err);
+	/* mostly all in it have ended: then there is nobody to look for in each hierarchy */
+	r = cx_cgroup_remove_empty(all, g->path) ? 1 : cx_cgroup_kill_all(all, g->path, timeout_ms, err);
 	if (r > 0)
 		r = cx_cgroup_remove(all, g->path, err);
 	if (r > 0)

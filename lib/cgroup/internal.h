@@ -119,6 +119,9 @@ int cx_cgroup_walk(const struct cx_hierarchy *h, const char *path, cx_cgroup_vis
 /* All processes in it and below, in one hierarchy. Count, -errno. (free) */
 int cx_cgroup_pids(const struct cx_hierarchy *h, const char *path, pid_t **ret);
 
+/* rmdir in each hierarchy, until one refuses: 1 none did. cx_cgroup_remove is still to come. */
+int cx_cgroup_remove_empty(const struct cx_cgroups *g, const char *path);
+
 struct bpf_insn;
 struct cx_device_program { struct bpf_insn *insns; uint32_t count; };
 

@@ -298,6 +298,18 @@ static void remove_between(const struct cx_cgroups *g, const char *path)
 	}
 }
 
+int cx_cgroup_remove_empty(const struct cx_cgroups *g, const char *path)
+{
+	const struct cx_hierarchy *memory = g->oom_fd < 0 ? NULL : cx_cgroups_with(g, "memory");
+
+	if (memory && memory->driver->v2) /* a watch has to end before, but not if the cgroup stays */
+		return 0;
+	for (size_t i = 0; i < g->count; i++)
+		if (unlinkat(g->h[i].fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return 0;
+	return 1;
+}
+
 int cx_cgroup_remove(const struct cx_cgroups *g, const char *path, conex_error **err)
 {
 	int64_t end = 0, sleep = 50000;
