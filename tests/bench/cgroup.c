@@ -117,7 +117,7 @@ static void measure_life(struct cgroup_bench *b, const char *pace)
 	memset(b->count, 0, sizeof b->count);
 	for (int round = -1; round < n; round++) /* round -1 warms up */
 		for (int turn = 0; turn < WAYS; turn++) {
-			int w = round & 1 ? WAYS - 1 - turn : turn; /* to and fro: nobody always follows the same one */
+			int w = round & 1 ? WAYS - 1 - turn : turn; /* back and forth: nobody always follows the same one */
 
 			if (b->out[w])
 				continue;
