@@ -98,4 +98,17 @@ static const char *cannot(void)
 	return NULL;
 }
 
+/* What the kernel says of blanks is of no interest. */
+static inline const char *squeezed(const char *text)
+{
+	static char to[256];
+	size_t n = 0;
+
+	for (; text && *text && n < sizeof to - 1; text++)
+		if (*text != ' ' || (n && to[n - 1] != ' ' && to[n - 1] != '\n'))
+			to[n++] = *text;
+	to[n] = '\0';
+	return to;
+}
+
 #endif
