@@ -66,6 +66,9 @@ struct conex_container {
 	int undoing;                    /* a thread is undoing it, without the lock */
 	struct cx_hooks *hooks;         /* hooks that run for it just now; NULL */
 	struct cx_maps *maps;           /* helpers that write its id maps just now; NULL */
+	struct cx_placing *placing;     /* systemd is making its scope just now; NULL */
+	int by_systemd;                 /* CX_BY_...: .cgroup is a scope's */
+	int64_t undoing_since;          /* of a scope: when it was first to go; 0 */
 	int poststop_done;
 	int undo_later;                 /* its cgroup was busy: again when the timer ticks */
 	int watched;                    /* for OOM kills, which began at oom_seen */
@@ -78,6 +81,8 @@ struct conex_container {
 	char *bundle;
 	char spec_name[33];             /* released: the file in the state directory is its own */
 };
+
+enum { CX_BY_SYSTEMD = 1, CX_BY_USER_SYSTEMD };
 
 struct conex_process {
 	struct cx_task task;
@@ -213,6 +218,7 @@ void cx_container_note_pid(conex_container *c);
 /* messages.c */
 void cx_containers_message(conex *cx, const struct cx_message *m, const void *bytes, int fd);
 void cx_containers_lost(conex *cx);
+void cx_container_lift(conex_container *c, int error);  /* the barrier that it waits at */
 void cx_container_ended(conex_container *c);    /* autopsy, event, AUTODELETE */
 int cx_containers_pump(conex *cx);
 void cx_exit_fill(struct conex_exit *x, int status, uint32_t ended);   /* wait(2)'s status, CX_ENDED_... */
@@ -248,6 +254,12 @@ int cx_container_signal_members(const conex_container *c, int sig, conex_error *
 
 /* maps.c */
 void cx_maps_begin(conex_container *c);          /* locked */
+
+/* placing.c */
+int cx_placing_connect(conex *cx, conex_error **err);   /* nothing to do without systemd's driver; not locked */
+void cx_placing_begin(conex_container *c);       /* locked */
+int cx_placing_pump(conex *cx);                  /* locked */
+int cx_placing_changed(conex_container *c, const struct cx_cgroup_limits *limits, conex_error **err);   /* not locked */
 
 /* undo.c */
 void cx_container_gone(conex_container *c);     /* all is undone: DELETED */

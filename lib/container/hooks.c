@@ -243,7 +243,7 @@ void cx_hooks_compile_create(struct cx_compile *c)
 	for (size_t i = 0; i < CX_ARRAY_SIZE(stages[0].kinds); i++)
 		any |= json_array_size(list_of(c->spec, stages[CX_HOOKS_RUNTIME].kinds[i])) > 0;
 	if (any || json_array_size(list_of(c->spec, "createContainer")) || json_array_size(list_of(c->spec, "startContainer")))
-		cx_op(c->build, barrier, "hooks", 1);
+		cx_op(c->build, barrier, "hooks", CX_BARRIER_HOOKS);
 	compile_kind(c, "createContainer", "creating");
 }
 

@@ -39,7 +39,7 @@ static void is_running(struct cx_task *t)
 	cx_task_post(t, CONEX_EVENT_STARTED);
 }
 
-static void lift(conex_container *c, int error)
+void cx_container_lift(conex_container *c, int error)
 {
 	struct cx_message m = { .type = CX_MSG_LIFT, .id = c->task.id, .kill = { .sig = error } };
 
@@ -52,7 +52,7 @@ void cx_hooks_ended(conex_container *c, enum cx_hooks_stage stage, const conex_e
 	if (stage == CX_HOOKS_RUNTIME) {
 		if (why && !c->task.error)
 			c->task.error = cx_error_copy(why);
-		lift(c, why ? ECANCELED : 0);
+		cx_container_lift(c, why ? ECANCELED : 0);
 	} else if (stage == CX_HOOKS_POSTSTART) {
 		is_running(&c->task);
 	} else {
@@ -67,8 +67,10 @@ void cx_hooks_ended(conex_container *c, enum cx_hooks_stage stage, const conex_e
 static void at_barrier(struct cx_task *t, const struct cx_message *m)
 {
 	t->pid = m->started.pid;
-	if (t->kind == CX_TASK_CONTAINER && m->started.barrier == 0)
+	if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_MAPS)
 		cx_maps_begin((conex_container *)t);
+	else if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_CGROUP)
+		cx_placing_begin((conex_container *)t);
 	else if (t->kind == CX_TASK_CONTAINER)
 		cx_hooks_begin((conex_container *)t, CX_HOOKS_RUNTIME);
 }
@@ -311,6 +313,7 @@ int cx_containers_pump(conex *cx)
 	pump_oom(cx);
 	cx_watches_pump(cx);
 	happened |= cx_brokers_pump(cx);
+	happened |= cx_placing_pump(cx);
 	happened |= cx_foreign_pump(cx);
 	return happened | cx_undo_tick(cx);
 }

@@ -56,6 +56,9 @@ static int add_cgroup(struct cx_str *b, struct cx_launch *l, const struct cx_req
 	if (!r->cgroup)
 		return 0;
 	l->slot[CX_SLOT_CGROUP] = add_text(b, r->cgroup);
+	/* A scope isn't there yet, and what is there by that name may be another's. */
+	if (r->task->kind == CX_TASK_CONTAINER && ((const conex_container *)r->task)->by_systemd)
+		return 0;
 	if (cx_cgroup_clone_path(g, r->cgroup, &clone) < 0
 	    || (!pid_ns && r->task->kind == CX_TASK_CONTAINER && cx_cgroup_kill_path(g, r->cgroup, &kill) < 0))
 		return -ENOMEM;

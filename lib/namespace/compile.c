@@ -113,7 +113,7 @@ static int compile_user_first(struct cx_compile *c, conex_error **err)
 		return 0;
 	if (c->made & CONEX_NS_USER) {
 		b->head.clone_flags = CLONE_NEWUSER;
-		cx_op(b, barrier, "linux.uidMappings", 0);
+		cx_op(b, barrier, "linux.uidMappings", CX_BARRIER_MAPS);
 	}
 	if (c->joined & CONEX_NS_USER)
 		cx_op(b, join_path, "linux.namespaces user",
@@ -251,7 +251,7 @@ int cx_namespace_compile_enter(struct cx_compile *c, conex_error **err)
 		cx_op(b, death_signal, NULL); /* a clone's child starts without one */
 	}
 	if (b->head.flags & CX_PLAN_MAPS && !user_first(c))
-		cx_op(b, barrier, "linux.uidMappings", 0);
+		cx_op(b, barrier, "linux.uidMappings", CX_BARRIER_MAPS);
 	return 0;
 }
 

@@ -69,6 +69,11 @@ enum cx_fd {                            /* descriptors that a launch may bring *
 #define CX_SOURCE_LATE 0x2u             /* held only, and cloned where it is mounted */
 #define CX_SOURCE_PRIVATE 0x4u          /* no peer of the host's mounts */
 
+/* Of barrier: who lifts it. */
+enum { CX_BARRIER_MAPS,                 /* the keeper, or helpers: the id maps are written */
+	CX_BARRIER_HOOKS,               /* the host: its hooks have run */
+	CX_BARRIER_CGROUP };            /* the host: systemd has made the scope, with us in it */
+
 /* struct cx_plan.flags */
 #define CX_PLAN_MAPS 0x1u               /* the keeper writes uid_map and gid_map, then lifts barrier 0 */
 #define CX_PLAN_STAGES 0x2u             /* has a clone operation: the pid is in the status page */
