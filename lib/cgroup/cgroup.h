@@ -33,6 +33,9 @@ int cx_cgroup_limits_json(const struct conex_limits *limits, json_t **ret, conex
  * slash, valid below each hierarchy, for whoever plays a journal later too. (free) */
 int cx_cgroup_path(const struct cx_cgroups *g, const char *cgroups_path, const char *id, char **ret, conex_error **err);
 
+/* Before all else, as whoever we are on the host: systemd moves a user's processes for him, not those of other ids,
+ * which it will be in its user namespace. */
+void cx_cgroup_compile_place(struct cx_compile *c);
 /* Adds to the plan: attach (cgroup_attach a v1 hierarchy, its cell 1 the slot CX_SLOT_CGROUP), and, if
  * c->made has CONEX_NS_CGROUP, the unshare of the cgroup namespace after that. */
 int cx_cgroup_compile(struct cx_compile *c, const struct cx_cgroups *g, conex_error **err);

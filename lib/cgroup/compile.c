@@ -54,11 +54,15 @@ int cx_cgroup_path(const struct cx_cgroups *g, const char *cgroups_path, const c
 	return 0;
 }
 
+void cx_cgroup_compile_place(struct cx_compile *c)
+{
+	if (c->placed)
+		cx_op(c->build, barrier, "linux.cgroupsPath", CX_BARRIER_CGROUP);
+}
+
 int cx_cgroup_compile(struct cx_compile *c, const struct cx_cgroups *g, conex_error **err)
 {
 	(void)err; /* want of memory is remembered by the builder */
-	if (cx_cgroups_by_systemd(g) && !c->exec) /* v2 as well, but nothing to be cloned into before there is a pid */
-		cx_op(c->build, barrier, "linux.cgroupsPath", CX_BARRIER_CGROUP);
 	for (size_t i = 0; i < g->count; i++)
 		if (!g->h[i].driver->v2) /* v2: CLONE_INTO_CGROUP */
 			cx_op(c->build, cgroup_attach, "linux.cgroupsPath",

@@ -360,19 +360,16 @@ static int fill_start(struct cx_manager *m, sd_bus_message *q, const char *path,
 	return r < 0 ? r : m->sd.message_append(q, "a(sa(sv))", 0);
 }
 
-int cx_scope_start(struct cx_manager *m, struct cx_scope_job *job, const char *path, pid_t pid,
-	const struct cx_cgroup_limits *limits, conex_error **err)
+/* Takes the message. */
+static int send_job(struct cx_manager *m, struct cx_scope_job *job, const char *path, sd_bus_message *q, int r,
+	sd_bus_handler answered, conex_error **err)
 {
-	sd_bus_message *q = NULL;
 	sd_bus_slot *slot = NULL;
-	int r = m->sd.message_new_method_call(m->bus, &q, SERVICE, OBJECT, INTERFACE, "StartTransientUnit");
 
 	snprintf(job->unit, sizeof job->unit, "%s", unit_of(path));
 	job->path[0] = '\0';
 	if (r >= 0)
-		r = fill_start(m, q, path, pid, limits);
-	if (r >= 0)
-		r = m->sd.call_async(m->bus, &slot, q, on_reply, job, 0);
+		r = m->sd.call_async(m->bus, &slot, q, answered, job, 0);
 	if (q)
 		m->sd.message_unref(q);
 	if (r < 0)
@@ -382,6 +379,41 @@ int cx_scope_start(struct cx_manager *m, struct cx_scope_job *job, const char *p
 	job->next = m->jobs;
 	m->jobs = job;
 	return 0;
+}
+
+int cx_scope_start(struct cx_manager *m, struct cx_scope_job *job, const char *path, pid_t pid,
+	const struct cx_cgroup_limits *limits, conex_error **err)
+{
+	sd_bus_message *q = NULL;
+	int r = m->sd.message_new_method_call(m->bus, &q, SERVICE, OBJECT, INTERFACE, "StartTransientUnit");
+
+	if (r >= 0)
+		r = fill_start(m, q, path, pid, limits);
+	return send_job(m, job, path, q, r, on_reply, err);
+}
+
+/* It is there with the answer: this is no job. */
+static int on_attached(sd_bus_message *reply, void *data, sd_bus_error *unused)
+{
+	struct cx_scope_job *job = data;
+	const sd_bus_error *e = job->manager->sd.message_get_error(reply);
+	conex_error *err = NULL;
+
+	(void)unused;
+	if (e)
+		refused(e, -EIO, job->unit, &err);
+	finish(job, err);
+	return 0;
+}
+
+int cx_scope_attach(struct cx_manager *m, struct cx_scope_job *job, const char *path, pid_t pid, conex_error **err)
+{
+	sd_bus_message *q = NULL;
+	int r = m->sd.message_new_method_call(m->bus, &q, SERVICE, OBJECT, INTERFACE, "AttachProcessesToUnit");
+
+	if (r >= 0)
+		r = m->sd.message_append(q, "ssau", unit_of(path), "", 1, (uint32_t)pid);
+	return send_job(m, job, path, q, r, on_attached, err);
 }
 
 static int fill_set(struct cx_manager *m, sd_bus_message *q, const struct cx_hierarchy *h, const char *path,

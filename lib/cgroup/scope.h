@@ -49,6 +49,8 @@ struct cx_scope_job {
 /* Sent, not waited for. 0; or why not, and then .ended isn't called. */
 int cx_scope_start(struct cx_manager *m, struct cx_scope_job *job, const char *path, pid_t pid,
 	const struct cx_cgroup_limits *limits, conex_error **err);
+/* The same for one more process of a scope that is there. */
+int cx_scope_attach(struct cx_manager *m, struct cx_scope_job *job, const char *path, pid_t pid, conex_error **err);
 /* Nobody waits for it any more. */
 void cx_scope_forget(struct cx_scope_job *job);
 /* Reads what is there. 0; -errno: the connection is lost, all jobs have ended with that. */

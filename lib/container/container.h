@@ -104,6 +104,7 @@ struct cx_containers {
 	struct cx_news lost;                     /* KEEPER_LOST */
 	struct cx_lent *lent;                    /* what each thread's last event borrowed */
 	int timer;                               /* timerfd: undo again */
+	struct cx_placing *placings;             /* whom systemd is putting into scopes just now */
 	int undo_pending;                        /* some container has .undo_later */
 	int foreign;                             /* some container is another process's */
 	int oom_again;                           /* the interval to the next comparison in ms; 0: none */
@@ -158,6 +159,8 @@ int cx_plan_make(conex *cx, const char *image, const char *const *args, const st
 	conex_plan **ret, conex_error **err);
 /* compile.c */
 const char **cx_texts(const json_t *list, const char *first);          /* NULL-ended; `first` alone where empty. free */
+#define CX_EXEC 1
+#define CX_EXEC_PLACED 2        /* into a scope that only systemd may put it in */
 int cx_plan_compile(conex *cx, json_t *spec, int exec, conex_namespace *const *join, struct cx_plan **ret,
 	struct cx_cgroup_limits **ret_limits, conex_error **err);
 conex_plan *cx_plan_ref(conex_plan *p);
@@ -218,7 +221,7 @@ void cx_container_note_pid(conex_container *c);
 /* messages.c */
 void cx_containers_message(conex *cx, const struct cx_message *m, const void *bytes, int fd);
 void cx_containers_lost(conex *cx);
-void cx_container_lift(conex_container *c, int error);  /* the barrier that it waits at */
+void cx_task_lift(struct cx_task *t, int error);        /* the barrier that it waits at */
 void cx_container_ended(conex_container *c);    /* autopsy, event, AUTODELETE */
 int cx_containers_pump(conex *cx);
 void cx_exit_fill(struct conex_exit *x, int status, uint32_t ended);   /* wait(2)'s status, CX_ENDED_... */
@@ -256,8 +259,8 @@ int cx_container_signal_members(const conex_container *c, int sig, conex_error *
 void cx_maps_begin(conex_container *c);          /* locked */
 
 /* placing.c */
-int cx_placing_connect(conex *cx, conex_error **err);   /* nothing to do without systemd's driver; not locked */
-void cx_placing_begin(conex_container *c);       /* locked */
+int cx_placing_connect(conex *cx, conex_error **err);   /* nothing to do where it is connected; not locked */
+void cx_placing_begin(struct cx_task *t);        /* locked */
 int cx_placing_pump(conex *cx);                  /* locked */
 int cx_placing_changed(conex_container *c, const struct cx_cgroup_limits *limits, conex_error **err);   /* not locked */
 

@@ -199,7 +199,7 @@ int cx_launch(conex_plan *plan, const char *const *args, const struct conex_run_
 	cx_autofree char *state = NULL;
 	conex_container *c = NULL;
 	json_t *env = NULL;
-	int result = cx_placing_connect(plan->cx, err);
+	int result = cx_cgroups_by_systemd(plan->cx->cgroups) ? cx_placing_connect(plan->cx, err) : 0;
 
 	if (result == 0)
 		result = container_new(plan, o, &c, err);

@@ -1,5 +1,5 @@
 /* With systemd as the driver of cgroups: at its barrier a container's first process, which has done nothing yet, is
- * put into a scope. systemd is asked and not waited for: its answer is news like the keeper's, so other launches and
+ * put into a new scope, and one that a user executes in it is put there as well. systemd is asked and not waited for: its answer is news like the keeper's, so other launches and
  * other threads go on meanwhile. */
 #include "container/container.h"
 #include "cgroup/scope.h"
@@ -11,7 +11,8 @@ enum { PATIENCE_MS = 30000 };
 
 struct cx_placing {
 	struct cx_scope_job job;        /* first: it is handed back */
-	conex_container *c;             /* counted */
+	struct cx_placing *next;        /* of the context's */
+	struct cx_task *task;           /* counted */
 	int64_t end_ns;
 };
 
@@ -24,7 +25,7 @@ int cx_placing_connect(conex *cx, conex_error **err)
 
 	if (r < 0)
 		return r;
-	have = !cx_cgroups_by_systemd(cx->cgroups) || cx_cgroups_manager(cx->cgroups);
+	have = cx_cgroups_manager(cx->cgroups) != NULL;
 	cx_context_unlock(cx);
 	if (have)
 		return 0;
@@ -54,62 +55,85 @@ static int limit(conex_container *c, conex_error **err)
 	return r;
 }
 
-static void placed(struct cx_scope_job *job, conex_error *why)
+static void container_placed(conex_container *c, conex_error **why)
 {
-	struct cx_placing *p = (struct cx_placing *)job;
-	conex_container *c = p->c;
-
 	c->placing = NULL;
-	free(p);
 	/* one that was there already is somebody else's: not to be killed with this one's undoing */
-	c->made_cgroup = !why || conex_error_code(why) != -EEXIST;
-	if (!why)
-		limit(c, &why);
-	cx_container_lift(c, why ? -conex_error_code(why) : 0);
-	if (why && !c->task.error)
-		c->task.error = why;
-	else
-		conex_error_free(why);
+	c->made_cgroup = !*why || conex_error_code(*why) != -EEXIST;
+	if (!*why)
+		limit(c, why);
 	if (c->undo_later)
 		c->task.cx->containers->undo_pending = 1;
-	cx_context_notify(c->task.cx);
-	cx_task_let_go(&c->task);
+}
+
+/* Takes the error. */
+static void go_on(struct cx_task *t, conex_error *why)
+{
+	cx_task_lift(t, why ? -conex_error_code(why) : 0);
+	if (why && !t->error)
+		t->error = why;
+	else
+		conex_error_free(why);
+}
+
+static void placed(struct cx_scope_job *job, conex_error *why)
+{
+	struct cx_placing *p = (struct cx_placing *)job, **at;
+	struct cx_task *t = p->task;
+
+	for (at = &t->cx->containers->placings; *at != p; at = &(*at)->next)
+		;
+	*at = p->next;
+	free(p);
+	if (t->kind == CX_TASK_CONTAINER)
+		container_placed((conex_container *)t, &why);
+	go_on(t, why);
+	cx_context_notify(t->cx);
+	cx_task_let_go(t);
+}
+
+static int ask(struct cx_placing *p, conex_error **err)
+{
+	struct cx_task *t = p->task;
+	struct cx_manager *m = cx_cgroups_manager(t->cx->cgroups);
+	conex_container *c = t->kind == CX_TASK_CONTAINER ? (conex_container *)t : ((conex_process *)t)->container;
+
+	if (!m)
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -ENOTCONN, NULL, "again: it is made anew", "the connection to systemd");
+	if (t->kind == CX_TASK_PROCESS)
+		return cx_scope_attach(m, &p->job, c->cgroup, t->pid, err);
+	return cx_scope_start(m, &p->job, c->cgroup, t->pid, t->plan->limits, err);
 }
 
 /* The pid is known, and stays the child's: it waits. Locked. */
-void cx_placing_begin(conex_container *c)
+void cx_placing_begin(struct cx_task *t)
 {
-	conex *cx = c->task.cx;
-	struct cx_manager *m = cx_cgroups_manager(cx->cgroups);
 	struct cx_placing *p = calloc(1, sizeof *p);
 	conex_error *err = NULL;
 
-	if (p && m) {
-		p->c = c;
-		p->job.ended = placed;
-		p->end_ns = cx_now_ns(CLOCK_MONOTONIC) + PATIENCE_MS * INT64_C(1000000);
-		if (cx_scope_start(m, &p->job, c->cgroup, c->task.pid, c->task.plan->limits, &err) == 0) {
-			c->refs++;
-			c->placing = p;
-			cx_containers_tick_in(cx, PATIENCE_MS);
-			return;
-		}
-	} else if (p) {
-		cx_fail(&err, CONEX_STAGE_LAUNCH, -ENOTCONN, NULL, "launch again", "the connection to systemd");
-	} else {
+	if (!p) {
 		cx_fail_memory(&err);
+		go_on(t, err);
+		return;
 	}
-	free(p);
-	cx_container_lift(c, -conex_error_code(err));
-	if (c->task.error)
-		conex_error_free(err);
-	else
-		c->task.error = err;
+	p->task = t;
+	p->job.ended = placed;
+	p->end_ns = cx_now_ns(CLOCK_MONOTONIC) + PATIENCE_MS * INT64_C(1000000);
+	if (ask(p, &err) < 0) {
+		free(p);
+		go_on(t, err);
+		return;
+	}
+	cx_task_ref(t);
+	if (t->kind == CX_TASK_CONTAINER)
+		((conex_container *)t)->placing = p;
+	p->next = t->cx->containers->placings;
+	t->cx->containers->placings = p;
+	cx_containers_tick_in(t->cx, PATIENCE_MS);
 }
 
-static void look_at_clock(conex *cx, conex_container *c, int64_t now)
+static void look_at_clock(conex *cx, struct cx_placing *p, int64_t now)
 {
-	struct cx_placing *p = c->placing;
 	conex_error *err = NULL;
 
 	if (p->end_ns > now) {
@@ -135,10 +159,9 @@ int cx_placing_pump(conex *cx)
 		cx_cgroups_drop_manager(cx->cgroups);
 		return 1;
 	}
-	for (conex_container *c = cx->containers->first, *next; c; c = next) {
-		next = c->next;
-		if (c->placing)
-			look_at_clock(cx, c, now);
+	for (struct cx_placing *p = cx->containers->placings, *next; p; p = next) {
+		next = p->next;
+		look_at_clock(cx, p, now);
 	}
 	return 0;
 }

@@ -429,6 +429,8 @@ static void as_user(void)
 	CHECK_STR(path, say("/user.slice/user-%d.slice/user@%d.service/user.slice/%s", USER, USER, unit_of("user")));
 	if (c)
 		CHECK_STR(file_of(c, "memory.max"), "67108864");
+	CHECK_INT(c ? box_exec(c, NULL, "cat /proc/self/cgroup") : -1, 0);
+	CHECK_STR(box.out, "0::/");
 	box_end(c);
 	conex_close(box.cx);
 	CHECK(access(say("/sys/fs/cgroup%s", path), F_OK) < 0);
