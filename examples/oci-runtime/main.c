@@ -93,7 +93,7 @@ int open_context(struct oci *rt, uint64_t flags)
 
 	if (r == -ENOENT && flags & CONEX_READ_ONLY)    /* not made before the first container */
 		return rt->id ? say("container %s does not exist", rt->id) : 0;
-	return r < 0 ? say_error(rt, "the state directory") : 0;
+	return r < 0 ? say_error(rt, r == -EOPNOTSUPP ? "--systemd-cgroup" : "the state directory") : 0;
 }
 
 int get_container(struct oci *rt, conex_container **ret)

@@ -16,6 +16,7 @@ struct cx_manager {
 	sd_bus *bus;
 	char *root;                     /* its cgroup, without slashes at its ends */
 	struct cx_scope_job *jobs;
+	pid_t pid;                      /* who opened it: a forked copy may only free */
 };
 
 static int lost(int code, conex_error **err)
@@ -214,6 +215,7 @@ int cx_manager_open(int user, struct cx_manager **ret, conex_error **err)
 
 	if (!m)
 		return cx_fail_memory(err);
+	m->pid = getpid();
 	r = cx_sdbus_load(&m->sd, err);
 	if (r == 0)
 		r = connect_bus(m, user, err);
@@ -230,7 +232,7 @@ void cx_manager_close(struct cx_manager *m)
 {
 	if (!m)
 		return;
-	while (m->jobs) {
+	while (m->jobs && m->pid == getpid()) {
 		conex_error *err = NULL;
 
 		cx_fail(&err, CONEX_STAGE_LAUNCH, -ESHUTDOWN, NULL, NULL, "the connection to systemd");

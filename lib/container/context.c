@@ -134,12 +134,12 @@ static int open_context(conex *cx, const struct conex_options *o, conex_error **
 	if (o->cgroup && !(cx->cgroup_parent = strdup(o->cgroup)))
 		return cx_fail_memory(err);
 	r = cx_state_open(o->state, (o->flags & CONEX_READ_ONLY) != 0, &cx->state, err);
+	if (r == 0 && (o->cgroup || o->cgroup_driver))  /* what is bad is refused now, not at the first launch */
+		r = cx_context_need_cgroups_locked(cx, err);
 	if (r == 0 && !(o->flags & CONEX_READ_ONLY))
 		recover(cx);
 	if (r == 0 && !cx->state->is_private && !(o->flags & CONEX_READ_ONLY))
 		cx_seccomp_cache_keep(cx->seccomp, cx->state->fd);
-	if (r == 0 && (o->cgroup || o->cgroup_driver))  /* what is bad is refused now, not at the first launch */
-		r = cx_context_need_cgroups_locked(cx, err);
 	return r;
 }
 

@@ -16,30 +16,6 @@ struct cx_placing {
 	int64_t end_ns;
 };
 
-/* The connection is the context's, made at its first launch and again where it was lost; without the lock, since
- * a bus daemon may take its time. */
-int cx_placing_connect(conex *cx, conex_error **err)
-{
-	struct cx_manager *m = NULL;
-	int r = cx_context_lock(cx, err), have;
-
-	if (r < 0)
-		return r;
-	have = cx_cgroups_manager(cx->cgroups) != NULL;
-	cx_context_unlock(cx);
-	if (have)
-		return 0;
-	r = cx_manager_open(cx_cgroups_user_manager(cx->cgroups), &m, err);
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&cx->lock);
-	r = cx_cgroups_set_manager(cx->cgroups, m);
-	if (r > 0)
-		r = cx_context_watch(cx, cx_manager_fd(m));
-	cx_context_unlock(cx);
-	return r < 0 ? cx_fail(err, CONEX_STAGE_LAUNCH, r, NULL, NULL, "the connection to systemd") : 0;
-}
-
 /* What systemd has no property for is written now, and the rest as exactly as it was asked for. */
 static int limit(conex_container *c, conex_error **err)
 {
@@ -164,6 +140,31 @@ int cx_placing_pump(conex *cx)
 		look_at_clock(cx, p, now);
 	}
 	return 0;
+}
+
+/* The connection is the context's, made at its first launch and again where it was lost; without the lock, since
+ * a bus daemon may take its time. */
+int cx_placing_connect(conex *cx, conex_error **err)
+{
+	struct cx_manager *m = NULL;
+	int r = cx_context_lock(cx, err), have;
+
+	if (r < 0)
+		return r;
+	cx_placing_pump(cx);    /* is it still there? */
+	have = cx_cgroups_manager(cx->cgroups) != NULL;
+	cx_context_unlock(cx);
+	if (have)
+		return 0;
+	r = cx_manager_open(cx_cgroups_user_manager(cx->cgroups), &m, err);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&cx->lock);
+	r = cx_cgroups_set_manager(cx->cgroups, m);
+	if (r > 0)
+		r = cx_context_watch(cx, cx_manager_fd(m));
+	cx_context_unlock(cx);
+	return r < 0 ? cx_fail(err, CONEX_STAGE_LAUNCH, r, NULL, NULL, "the connection to systemd") : 0;
 }
 
 /* Limits of a scope have changed: systemd shall know. Its own connection, without the lock. */

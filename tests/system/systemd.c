@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <time.h>
 
 static char ours[32];           /* in the names of all that is made here */
 
@@ -335,6 +336,61 @@ TEST(chosen)
 	box.cx = mine;
 }
 
+/* ---- a systemd that isn't there for a while ---- */
+
+static void *launch_in_vain(void *arg)
+{
+	const char *const args[] = { "true", NULL };
+	struct conex_run_options o = box_options(NULL);
+	conex_container *c = NULL;
+	conex_error *err = NULL;
+
+	CHECK_INT(conex_run(box.cx, NULL, args, &o, &c, &err), -ETIMEDOUT);
+	conex_error_free(err);
+	return arg;
+}
+
+static int in_vm(void)
+{
+	const char *line = content("/proc/cmdline");
+
+	return line && strstr(line, "conex.layout=");
+}
+
+/* Only the launch waits: for others the context is as quick as ever. */
+TEST(bus_asleep)
+{
+	conex_container *c = in_vm() ? box_sleeper(NULL) : NULL;
+	struct conex_stats s = { .size = sizeof s };
+	struct timespec before, after;
+	pthread_t thread;
+
+	if (!c)
+		SKIP("the bus is stopped in tests/vm only");
+	CHECK_INT(command("kill -STOP $(pidof dbus-daemon)"), 0);
+	pthread_create(&thread, NULL, launch_in_vain, NULL);
+	sleep(3);
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	GOOD(conex_container_stats(c, &s, &box.err));
+	CHECK_INT(conex_container_state(c), CONEX_RUNNING);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	CHECK(after.tv_sec - before.tv_sec < 3);
+	pthread_join(thread, NULL);
+	CHECK_INT(command("kill -CONT $(pidof dbus-daemon)"), 0);
+	box_end(c);
+	CHECK_INT(box_run(NULL, "true"), 0);
+}
+
+TEST(bus_lost)
+{
+	if (!in_vm())
+		SKIP("the bus is ended in tests/vm only");
+	CHECK_INT(command("kill -KILL $(pidof dbus-daemon); sleep 1; systemctl start dbus.socket dbus.service"), 0);
+	for (int i = 0; i < test_slow(500) && command("busctl status org.freedesktop.systemd1 >/dev/null 2>&1") != 0; i++)
+		usleep(10000);
+	CHECK_INT(box_run(NULL, "true"), 0);
+}
+
 /* ---- who dies ---- */
 
 static struct shared { volatile pid_t keeper, child; } *told;
@@ -442,7 +498,7 @@ TEST(users_manager)
 	int status = -1;
 	pid_t pid;
 
-	if (!strstr(content("/proc/cmdline"), "conex.layout="))
+	if (!in_vm())
 		SKIP("a user's service manager is started in tests/vm only");
 	command("getent passwd %d >/dev/null || echo 'conexuser:x:%d:%d::/:/bin/sh' >>/etc/passwd;"
 		"mkdir -p /run/systemd/system/user@.service.d; cd /run/systemd/system/user@.service.d;"
@@ -477,6 +533,8 @@ static void tests(void)
 	RUN(host_killed);
 	RUN(all_killed);
 	RUN(users_manager);
+	RUN(bus_asleep);
+	RUN(bus_lost);
 }
 
 int main(void)
