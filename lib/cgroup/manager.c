@@ -42,7 +42,8 @@ static int refused(const sd_bus_error *e, int code, const char *object, conex_er
 
 	for (size_t i = 0; i < CX_ARRAY_SIZE(known); i++)
 		if (!strcmp(name, known[i].name))
-			return cx_fail(err, CONEX_STAGE_LAUNCH, known[i].code, NULL, known[i].hint, "%s: systemd says: %s", object, text);
+			return cx_fail(err, CONEX_STAGE_LAUNCH, known[i].code, NULL, known[i].hint, "%s: systemd says: %s",
+				object, text);
 	return cx_fail(err, CONEX_STAGE_LAUNCH, code < 0 ? code : -EIO, NULL, NULL, "%s: systemd says: %s", object, text);
 }
 

@@ -1,6 +1,6 @@
 /* With systemd as the driver of cgroups: at its barrier a container's first process, which has done nothing yet, is
- * put into a new scope, and one that a user executes in it is put there as well. systemd is asked and not waited for: its answer is news like the keeper's, so other launches and
- * other threads go on meanwhile. */
+ * put into a new scope, and one that a user executes in it is put there as well. systemd is asked and not waited
+ * for: its answer is news like the keeper's, so other launches and other threads go on meanwhile. */
 #include "container/container.h"
 #include "cgroup/scope.h"
 #include "base/path.h"

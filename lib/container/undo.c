@@ -37,7 +37,7 @@ static int undo_cgroup(const struct cx_cgroups *g, const char *path)
 	return r < 0 ? r : r == 1 ? 0 : -EBUSY;
 }
 
-static int undo_scope(const struct cx_cgroups *g, const char *path)
+static int wait_for_scope(const struct cx_cgroups *g, const char *path)
 {
 	int64_t since = 0;
 	int r;
@@ -46,6 +46,22 @@ static int undo_scope(const struct cx_cgroups *g, const char *path)
 	    && cx_now_ns(CLOCK_MONOTONIC) - since < UNDO_SCOPE_MS * INT64_C(1000000))
 		poll(NULL, 0, RETRY_MS);
 	return r < 0 ? r : r == 1 ? 0 : -EBUSY;
+}
+
+/* Where a user may make no cgroups (and conex-undo, without an environment, knows of no systemd) none are looked at,
+ * but there may be what systemd has made for him. */
+static int undo_scope(const struct cx_cgroups *g, const char *path)
+{
+	struct cx_cgroups *own = NULL;
+	int r;
+
+	if (cx_cgroups_any(g))
+		return wait_for_scope(g, path);
+	if (cx_cgroups_detect(NULL, CX_DRIVER_SYSTEMD, &own, NULL) < 0)
+		return -EBUSY;
+	r = wait_for_scope(own, path);
+	cx_cgroups_free(own);
+	return r;
 }
 
 int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups)

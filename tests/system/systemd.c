@@ -393,55 +393,83 @@ TEST(bus_lost)
 
 /* ---- who dies ---- */
 
-static struct shared { volatile pid_t keeper, child; } *told;
+static struct shared { volatile pid_t keeper, child; char state[128]; } *told;
 
-static pid_t host_that_launches(const char *id)
+/* A host with a container whose second process outlives the first one: only who goes by the cgroup finds it. */
+static void __attribute__((noreturn)) be_host(const struct conex_options *options, const char *id)
+{
+	struct conex_run_options o = { .id = name_of("%s%s", id), .share = CONEX_NS_PID };
+	conex_container *c = NULL;
+
+	o = box_options(&o);
+	if (conex_open(options, &box.cx, &box.err) < 0 || conex_run(box.cx, NULL,
+		    CONEX_STRINGS("sh", "-c", "(setsid sleep 1000; :) & sleep 1000; :"), &o, &c, &box.err) < 0) {
+		printf("# %s\n", conex_error_text(box.err));
+		fflush(stdout);
+		_exit(1);
+	}
+	snprintf((char *)told->state, sizeof told->state, "%s", box.cx->state->path);
+	told->keeper = conex_keeper_pid(box.cx);
+	told->child = conex_container_pid(c);
+	pause();
+	_exit(0);
+}
+
+static void become(uid_t uid)
+{
+	if (uid && (setgid(uid) < 0 || setuid(uid) < 0 || setenv("XDG_RUNTIME_DIR", say("/run/user/%d", (int)uid), 1) < 0))
+		_exit(2);
+}
+
+static pid_t host_that_launches(const char *id, uid_t uid, const char *slice)
 {
 	struct conex_options options = { .size = sizeof options, .cgroup_driver = "systemd" };
-	struct conex_run_options o = { .id = name_of("%s%s", id) };
 	pid_t pid;
 
 	memset((void *)told, 0, sizeof *told);
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
-		conex_container *c;
-
-		if (conex_open(&options, &box.cx, NULL) < 0 || !(c = box_sleeper(&o)))
-			_exit(1);
-		told->keeper = conex_keeper_pid(box.cx);
-		told->child = conex_container_pid(c);
-		pause();
+		become(uid);
+		be_host(&options, id);
 	}
 	for (int i = 0; i < test_slow(1000) && !told->child; i++)
 		usleep(10000);
 	CHECK(told->child > 0);
-	CHECK_STR(cgroup_of(told->child), say("/system.slice/%s", unit_of(id)));
+	CHECK_STR(cgroup_of(told->child), say("/%s/%s", slice, unit_of(id)));
 	return pid;
+}
+
+static int no_state(const char *path)
+{
+	return access(path, F_OK) < 0;
 }
 
 TEST(host_killed)
 {
-	pid_t pid = host_that_launches("host");
+	pid_t pid = host_that_launches("host", 0, "system.slice");
 
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	CHECK(in_time(is_gone, unit_of("host")));
+	CHECK(in_time(no_state, (const char *)told->state));    /* conex-undo's work */
 }
 
 TEST(all_killed)
 {
-	pid_t pid = host_that_launches("all");
+	pid_t pid = host_that_launches("all", 0, "system.slice");
 	conex *cx = NULL;
 
 	kill(told->keeper, SIGSTOP);    /* else it might be quicker than its own death */
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	kill(told->keeper, SIGKILL);
+	usleep(200000);
+	CHECK(!is_gone(unit_of("all")));
 	GOOD(conex_open(NULL, &cx, &box.err));
 	conex_close(cx);
 	CHECK(in_time(is_gone, unit_of("all")));
-	CHECK(command("grep -ql '%sall' /run/conex/*/containers/* 2>/dev/null", ours) != 0);
+	CHECK(no_state((const char *)told->state));
 }
 
 /* ---- a machine without libsystemd ---- */
@@ -474,8 +502,7 @@ static void as_user(void)
 	conex_container *c;
 	const char *path;
 
-	if (setgid(USER) < 0 || setuid(USER) < 0 || setenv("XDG_RUNTIME_DIR", say("/run/user/%d", USER), 1) < 0)
-		_exit(2);
+	become(USER);
 	box.cx = NULL;
 	if (!GOOD(conex_open(NULL, &box.cx, &box.err)))
 		_exit(1);
@@ -513,6 +540,11 @@ TEST(users_manager)
 		as_user();
 	waitpid(pid, &status, 0);
 	CHECK_INT(status, 0);
+	pid = host_that_launches("dies", USER, say("user.slice/user-%d.slice/user@%d.service/user.slice", USER, USER));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	CHECK(in_time(no_state, (const char *)told->state));
+	CHECK(command("find /sys/fs/cgroup -name '%s' | grep -q .", unit_of("dies")) != 0);
 }
 
 static void tests(void)
@@ -546,6 +578,8 @@ int main(void)
 		printf("1..0 # SKIP needs root, /bin/busybox, systemd as PID 1 and cgroup v2 alone\n");
 		return 0;
 	}
+	if (getenv("CX_BUILDDIR"))
+		setenv("CONEX_UNDO", say("%s/conex-undo", getenv("CX_BUILDDIR")), 0);
 	snprintf(ours, sizeof ours, "t%d-", (int)getpid());
 	told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (box_make() != 0 || !GOOD(conex_open(&o, &box.cx, &box.err)))
