@@ -133,9 +133,14 @@ static int find_delegated(const struct cx_cgroups *g, char *to, size_t size)
 /* systemd hands on what a scope asks for, of what it has itself: the root's, or what a user's manager was given. */
 static void manager_cgroup(const struct cx_cgroups *g, const struct cx_hierarchy *h, char *to, size_t size)
 {
-	unsigned uid = geteuid();
+	unsigned uid = geteuid(), inside, outside;
+	char map[64];
 	struct stat st;
 
+	/* of a user namespace's root: whose he is outside */
+	if (cx_file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 0
+	    && sscanf(map, "%u %u", &inside, &outside) == 2 && inside == uid)
+		uid = outside;
 	snprintf(to, size, "user.slice/user-%u.slice/user@%u.service", uid, uid);
 	if (!cx_cgroups_user_manager(g) || fstatat(h->fd, to, &st, 0) < 0)
 		*to = '\0';

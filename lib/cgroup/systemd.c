@@ -14,11 +14,15 @@ int cx_cgroups_by_systemd(const struct cx_cgroups *g)
 	return g->driver == CX_DRIVER_SYSTEMD;
 }
 
-/* A user's own service manager; the system's takes nothing from him. */
+/* A user's own service manager; the system's takes nothing from him. Nor from the root of a user namespace (that of
+ * Podman's for users), unless the system is in it, too. */
 int cx_cgroups_user_manager(const struct cx_cgroups *g)
 {
+	struct stat system, own;
+
 	(void)g;
-	return geteuid() != 0;
+	return geteuid() != 0 || stat("/proc/1/ns/user", &system) < 0 || stat("/proc/self/ns/user", &own) < 0
+		|| system.st_ino != own.st_ino || system.st_dev != own.st_dev;
 }
 
 struct cx_manager *cx_cgroups_manager(const struct cx_cgroups *g)
@@ -82,7 +86,7 @@ static int is_v2_alone(const struct cx_cgroups *g)
 
 int cx_systemd_suits(const struct cx_cgroups *g)
 {
-	return g->driver == CX_DRIVER_CHOSEN && geteuid() != 0 && is_v2_alone(g) && is_booted() && has_user_manager() && loads();
+	return g->driver == CX_DRIVER_CHOSEN && cx_cgroups_user_manager(g) && is_v2_alone(g) && is_booted() && has_user_manager() && loads();
 }
 
 /* With this driver conex_options.cgroup names the slice of containers that name none. */
