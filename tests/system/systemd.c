@@ -297,15 +297,6 @@ TEST(user_namespaces_and_stages)
 	command("ip link del conexdummy 2>/dev/null");
 }
 
-TEST(out_of_memory)
-{
-	struct conex_limits limits = { .size = sizeof limits, .memory = 16 * CONEX_MIB };
-	struct conex_run_options o = { .limits = &limits };
-
-	CHECK_INT(box_run(&o, "tail /dev/zero; sleep 0.2; exit 3"), 3);
-	CHECK_INT(box.exit.cause, CONEX_EXIT_CODE);
-}
-
 TEST(failed_launch)
 {
 	struct conex_run_options o = { .id = name_of("%s%s", "fails") };
@@ -573,7 +564,6 @@ static void tests(void)
 	RUN(at_the_same_time);
 	RUN(lives);
 	RUN(user_namespaces_and_stages);
-	RUN(out_of_memory);
 	RUN(failed_launch);
 	RUN(cgroups_alone);
 	RUN(chosen);
