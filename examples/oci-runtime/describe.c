@@ -71,6 +71,12 @@ int verb_spec(struct oci *rt)
 
 /* ---- features: runtime-spec, features.md ---- */
 
+#ifdef CX_SYSTEMD
+#define SYSTEMD "\"systemd\": true, \"systemdUser\": true, "
+#else
+#define SYSTEMD "\"systemd\": false, \"systemdUser\": false, "
+#endif
+
 static const char features[] = JSON({
 	"ociVersionMin": "1.0.0",
 	"ociVersionMax": "1.3.0",
@@ -93,7 +99,7 @@ static const char features[] = JSON({
 			"CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG",
 			"CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF",
 			"CAP_CHECKPOINT_RESTORE" ],
-		"cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false },
+		"cgroup": { "v1": true, "v2": true, ) SYSTEMD JSON( "rdma": false },
 		"seccomp": {
 			"enabled": true,
 			"actions": [ "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",

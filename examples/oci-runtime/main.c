@@ -41,7 +41,7 @@ static const struct verb *find_verb(const char *name)
 
 static int usage(FILE *to)
 {
-	fputs("usage: conex-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug] VERB ...\n", to);
+	fputs("usage: conex-oci [--root DIR] [--log FILE] [--log-format text|json] [--debug] [--systemd-cgroup] VERB ...\n", to);
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
 		fprintf(to, "  %-9s %s\n", verbs[i].name, verbs[i].usage);
 	return to == stderr;
@@ -74,18 +74,26 @@ static const char *state_directory(const struct oci *rt, char *path, size_t size
 	return path;
 }
 
+/* Only these verbs make cgroups; the others find what was made, by whomever. */
+static const char *cgroup_driver(const struct options *o)
+{
+	if (strcmp(o->verb, "create") && strcmp(o->verb, "run"))
+		return NULL;
+	return o->systemd_cgroup ? "systemd" : "cgroupfs";
+}
+
 int open_context(struct oci *rt, uint64_t flags)
 {
 	char path[4096];
 	struct conex_options o = { .size = sizeof o, .flags = CONEX_DETACHED | flags,
 		.state = state_directory(rt, path, sizeof path),
-		.log = debug_line, .log_data = &rt->o };
+		.log = debug_line, .log_data = &rt->o, .cgroup_driver = cgroup_driver(&rt->o) };
 
 	int r = conex_open(&o, &rt->cx, &rt->err);
 
 	if (r == -ENOENT && flags & CONEX_READ_ONLY)    /* not made before the first container */
 		return rt->id ? say("container %s does not exist", rt->id) : 0;
-	return r < 0 ? say_error(rt, "the state directory") : 0;
+	return r < 0 ? say_error(rt, r == -EOPNOTSUPP ? "--systemd-cgroup" : "the state directory") : 0;
 }
 
 int get_container(struct oci *rt, conex_container **ret)
@@ -108,8 +116,6 @@ static int check(const struct options *o)
 		return say("--rootless is true, false or auto, not %s", o->rootless);
 	if (o->log_format && strcmp(o->log_format, "json") && strcmp(o->log_format, "text"))
 		return say("--log-format is json or text, not %s", o->log_format);
-	if (o->systemd_cgroup && (!strcmp(o->verb, "create") || !strcmp(o->verb, "run")))
-		return say("--systemd-cgroup: conex-oci doesn't ask systemd for cgroups yet; use the engine's \"cgroupfs\" driver");
 	return 0;
 }
 

@@ -96,7 +96,8 @@ struct conex_stats {            /* same units on v1 and v2; UINT64_MAX: the mach
  * Returns: 0; -EINVAL name or a limit malformed; -ERANGE a limit too large; -EEXIST the name is
  * taken; -EACCES no hierarchy lets the caller make cgroups; -EOPNOTSUPP a limit that this
  * machine or version can't set, by its field's name; -EROFS a CONEX_READ_ONLY context; what
- * mkdir(2) and the kernel's files answer; the usual.
+ * mkdir(2) and the kernel's files answer; -EOPNOTSUPP also in a context with systemd as the driver
+ * of cgroups, whose scopes are made of processes; the usual.
  * Threads: any. Since: 0.1 */
 int conex_cgroup_create(conex *cx, const char *name, const struct conex_limits *limits,
 	conex_cgroup **ret, conex_error **err);

@@ -83,7 +83,8 @@ struct conex_run_options {
  * Owner: *ret is the caller's: conex_container_free, which leaves the container alone.
  * Returns: 0; before anything was made: as conex_plan_new, and -EINVAL .id or .labels malformed,
  * -EBADF a descriptor that isn't open; then -EEXIST the id is taken; -EACCES no right to make
- * its cgroup; -EROFS a CONEX_READ_ONLY context; -EMFILE no free descriptor; -EPIPE -EOWNERDEAD
+ * its cgroup; with systemd as driver -ELIBACC no libsystemd, -ETIMEDOUT no answer within 30 s,
+ * -ECANCELED its job failed; -EROFS a CONEX_READ_ONLY context; -EMFILE no free descriptor; -EPIPE -EOWNERDEAD
  * the keeper could not start, or died; in the container (stage CHILD) the errno of the call that
  * conex_error_call names, or -ECHILD it was killed before its program ran; (stage EXEC) -ENOENT
  * -EACCES -ENOEXEC and others of execve(2); the usual.
@@ -253,7 +254,8 @@ int conex_container_resume(conex_container *c, conex_error **err);
 /* Changes limits of a running container; fields that are 0 stay as they were.
  * Returns: 0; -EINVAL -ERANGE a limit malformed; -ESRCH it doesn't run; -EBUSY it uses more
  * memory than the new limit (v1); -EOPNOTSUPP a limit that this machine or version can't set;
- * what the kernel's files answer; the usual.
+ * what the kernel's files answer; of a scope of systemd's, where all is written already, what keeps
+ * systemd from knowing (-ELIBACC no libsystemd); the usual.
  * Threads: any. Since: 0.1 */
 int conex_container_update(conex_container *c, const struct conex_limits *limits,
 	conex_error **err);

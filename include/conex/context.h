@@ -24,6 +24,11 @@ struct conex_options {
 	int64_t close_ms;       /* how long conex_close may wait; 0: 5,000 */
 	void (*log)(int level, const char *line, void *data); /* NULL: silence; levels as syslog's */
 	void *log_data;         /* .log may be called with locks held: it must not call conex */
+	/* Who makes the cgroups of containers: "cgroupfs", by writing to the hierarchies, or "systemd",
+	 * which is asked for scopes (system.slice/conex-ID.scope; .cgroup is then the slice, as
+	 * "/machine.slice", and linux.cgroupsPath reads "slice:prefix:name"). NULL: cgroupfs where
+	 * cgroups may be made, else for users their own systemd, if it runs: doc/cgroup.md */
+	const char *cgroup_driver;
 };
 
 /* Opens a context. Starts no process (the first launch does) and undoes what owners that have
@@ -31,7 +36,8 @@ struct conex_options {
  * A .state directory is made where missing, with mode 0700. Without .state a private one is made
  * below /run/conex ($XDG_RUNTIME_DIR/conex where that isn't ours). options: NULL for the
  * defaults. Owner: *ret is the caller's until conex_close.
- * Returns: 0; -EINVAL flags, close_ms, .state or .cgroup malformed, or flags without .state;
+ * Returns: 0; -EINVAL flags, close_ms, .state, .cgroup or .cgroup_driver malformed, or flags without
+ * .state; -EOPNOTSUPP systemd as driver without cgroup v2;
  * -EPERM .state belongs to another user or may be written by others; -EACCES no right to the
  * directory, or to .cgroup; -ENXIO /proc is not this pid namespace's; -EMFILE no free
  * descriptor; what mkdir(2) and open(2) answer for the directory; the usual.

@@ -41,8 +41,8 @@ struct conex_network_options {
  * it on. The name "bridge" needn't be created: the first container that asks for it does. options:
  * NULL for the defaults.
  * Returns: 0; -EEXIST a network or a device of that name; -EINVAL a name, flag or subnet that can't
- * be; -EOPNOTSUPP another driver; -EADDRNOTAVAIL no free subnet; -EPERM without CAP_NET_ADMIN; the
- * usual.
+ * be; -EOPNOTSUPP another driver; -EADDRNOTAVAIL no free subnet; -EPERM without CAP_NET_ADMIN;
+ * -ELIBACC libnftables.so.1 isn't there; the usual.
  * Threads: any. Since: 0.1 */
 int conex_network_create(conex *cx, const char *name, const struct conex_network_options *options,
 	conex_error **err);

@@ -2,6 +2,7 @@
 #include "base/kernel.h"
 #include "base/options.h"
 #include "cgroup/internal.h"
+#include "cgroup/scope.h"
 #include "state/context-cgroup.h"
 
 #include <pthread.h>
@@ -73,8 +74,7 @@ static int handle_new(conex *cx, const struct cx_cgroups *all, const char *name,
 	pthread_mutex_init(&g->reading, NULL);
 	memset(g->kept, 0xff, sizeof g->kept);
 	g->name = strdup(name);
-	r = g->name ? cx_cgroup_path(all, NULL, name, &g->path, err)
-		: cx_fail_memory(err);
+	r = g->name && asprintf(&g->path, "%s/%s", all->parent, name) >= 0 ? 0 : cx_fail_memory(err);
 	if (r < 0)
 		conex_cgroup_free(g);
 	else
@@ -109,6 +109,9 @@ static int create(conex *cx, const struct cx_cgroups *all, conex_cgroup *g,
 {
 	int r;
 
+	if (cx_cgroups_by_systemd(all))
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -EOPNOTSUPP, NULL, "a scope of systemd's is made of processes that are there: "
+			"use a context with conex_options.cgroup_driver = \"cgroupfs\" in a delegated cgroup", "cgroup %s", g->name);
 	if (!all->count)
 		return cx_fail(err, CONEX_STAGE_LAUNCH, -EACCES, "mkdir",
 			"run as root, or in a delegated cgroup (systemd-run --user --scope -p Delegate=yes)",

@@ -9,8 +9,10 @@
 
 /* Where the hierarchies are on this machine; read once a context. Immutable after detection. */
 struct cx_cgroups;
+/* Who makes containers' cgroups: we, by writing to the hierarchies, or systemd (scope.h). */
+enum cx_cgroup_by { CX_DRIVER_CHOSEN, CX_DRIVER_CGROUPFS, CX_DRIVER_SYSTEMD };
 /* `parent`: conex_options.cgroup, or NULL for /conex or the delegated subtree. */
-int cx_cgroups_detect(const char *parent, struct cx_cgroups **ret, conex_error **err);
+int cx_cgroups_detect(const char *parent, int driver, struct cx_cgroups **ret, conex_error **err);
 void cx_cgroups_free(struct cx_cgroups *g);
 int cx_cgroups_any(const struct cx_cgroups *g);         /* 0: none may be made, containers run without */
 /* Removes the parent where nothing is below it: at conex_close, never while launching. One that the user
@@ -27,10 +29,13 @@ void cx_cgroup_limits_free(struct cx_cgroup_limits *l);
 int cx_cgroup_limits_json(const struct conex_limits *limits, json_t **ret, conex_error **err);
 
 /* The cgroup of container `id`: from spec.linux.cgroupsPath, else PARENT/ID. "/x/y" counts from the root of
- * each mount; "x/y" and "slice:prefix:name" (as slice/prefix-name) from PARENT. One path without leading
+ * each mount; "x/y" from PARENT. With systemd as driver "slice:prefix:name", see scope.h. One path without leading
  * slash, valid below each hierarchy, for whoever plays a journal later too. (free) */
 int cx_cgroup_path(const struct cx_cgroups *g, const char *cgroups_path, const char *id, char **ret, conex_error **err);
 
+/* Before all else, as whoever we are on the host: systemd moves a user's processes for him, not those of other ids,
+ * which it will be in its user namespace. */
+void cx_cgroup_compile_place(struct cx_compile *c);
 /* Adds to the plan: attach (cgroup_attach a v1 hierarchy, its cell 1 the slot CX_SLOT_CGROUP), and, if
  * c->made has CONEX_NS_CGROUP, the unshare of the cgroup namespace after that. */
 int cx_cgroup_compile(struct cx_compile *c, const struct cx_cgroups *g, conex_error **err);

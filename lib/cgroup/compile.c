@@ -1,6 +1,7 @@
 /* spec -> plan: where a container's cgroup is, joining it, its namespace, and seeing it at /sys/fs/cgroup. */
 #include "cgroup/internal.h"
 #include "base/kernel.h"
+#include "cgroup/scope.h"
 #include "spec/spec.h"
 
 #include <sched.h>
@@ -30,24 +31,20 @@ static int check_path(const char *path, conex_error **err)
 int cx_cgroup_path(const struct cx_cgroups *g, const char *cgroups_path, const char *id,
 	char **ret, conex_error **err)
 {
-	const char *prefix, *name;
 	char *made = NULL;
 	int r, n;
 
+	if (cx_cgroups_by_systemd(g))
+		return cx_scope_path(g->manager_root ? g->manager_root : "", g->slice, cgroups_path, id, ret, err);
+	if (cgroups_path && cx_scope_is_slice_form(cgroups_path))
+		return cx_refuse(err, -EINVAL, "linux.cgroupsPath", cgroups_path, "this is of systemd's driver: force that one "
+			"(conex_options.cgroup_driver = \"systemd\", conex-oci --systemd-cgroup), or write a path, as \"/conex/web\"");
 	if (!cgroups_path || !*cgroups_path) {
 		n = asprintf(&made, "%s/%s", g->parent, id);
 	} else if ((r = check_path(cgroups_path, err)) < 0) {
 		return r;
 	} else if (*cgroups_path == '/') {
 		n = (made = strdup(cgroups_path + 1)) ? 0 : -1;
-	} else if ((prefix = strchr(cgroups_path, ':'))
-	    && (name = strchr(prefix + 1, ':'))) {
-		int slice = (int)(prefix - cgroups_path);
-		int middle = (int)(name - prefix - 1);
-
-		n = asprintf(&made, "%s/%.*s%s%.*s%s%s", g->parent, slice, cgroups_path,
-			slice ? "/" : "",
-			middle, prefix + 1, middle ? "-" : "", name + 1);
 	} else {
 		n = asprintf(&made, "%s/%s", g->parent, cgroups_path);
 	}
@@ -55,6 +52,12 @@ int cx_cgroup_path(const struct cx_cgroups *g, const char *cgroups_path, const c
 		return cx_fail_memory(err);
 	*ret = made;
 	return 0;
+}
+
+void cx_cgroup_compile_place(struct cx_compile *c)
+{
+	if (c->placed)
+		cx_op(c->build, barrier, "linux.cgroupsPath", CX_BARRIER_CGROUP);
 }
 
 int cx_cgroup_compile(struct cx_compile *c, const struct cx_cgroups *g, conex_error **err)

@@ -1,6 +1,7 @@
 /* Where the hierarchies are: /proc/self/mountinfo and /proc/self/cgroup read as texts; parent.c goes on. */
 #include "cgroup/internal.h"
 #include "base/kernel.h"
+#include "cgroup/scope.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -212,7 +213,7 @@ static int read_proc(const char *path, char **ret, conex_error **err)
 	return 0;
 }
 
-int cx_cgroups_detect(const char *parent, struct cx_cgroups **ret, conex_error **err)
+int cx_cgroups_detect(const char *parent, int driver, struct cx_cgroups **ret, conex_error **err)
 {
 	cx_autofree char *mountinfo = NULL, *self = NULL;
 	struct cx_cgroups *g = NULL;
@@ -223,6 +224,7 @@ int cx_cgroups_detect(const char *parent, struct cx_cgroups **ret, conex_error *
 		return r;
 	if (cx_cgroups_parse(mountinfo, self, &g) < 0)
 		return cx_fail_memory(err);
+	g->driver = driver;
 	if ((r = cx_cgroups_settle(g, parent, err)) < 0) {
 		cx_cgroups_free(g);
 		return r;
@@ -243,7 +245,10 @@ void cx_cgroups_free(struct cx_cgroups *g)
 	cx_closep(&fd);
 	cx_closep(&g->watch_fd);
 	cx_closep(&g->notes_fd);
+	cx_manager_close(g->manager);
 	free(g->h);
+	free(g->manager_root);
+	free(g->slice);
 	free(g->parent);
 	free(g);
 }

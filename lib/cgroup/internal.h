@@ -68,7 +68,12 @@ struct cx_hierarchy {
 	int fd;                         /* O_PATH of `mount`, -1: not opened */
 };
 
+struct cx_manager;
 struct cx_cgroups {
+	int driver;                     /* enum cx_cgroup_by; after settling cgroupfs or systemd */
+	char *slice;                    /* systemd: of containers that name none */
+	char *manager_root;             /* systemd: the manager's own cgroup; NULL: not asked yet. Stays */
+	struct cx_manager *manager;     /* systemd: the connection. Both are guarded by the context's lock */
 	struct cx_hierarchy *h;         /* those that are used */
 	size_t count;
 	char *parent;                   /* "conex", relative to each mount */

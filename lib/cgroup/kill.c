@@ -1,6 +1,7 @@
 /* Killing and freezing everything in a cgroup, and in what is below it. */
 #include "cgroup/internal.h"
 #include "base/kernel.h"
+#include "cgroup/scope.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,13 @@ static int is_in(const struct cx_hierarchy *h, const char *path, pid_t pid)
 		if (p[n] == '\n' || p[n] == '/' || p[n] == '\0')
 			return 1;
 	return 0;
+}
+
+int cx_cgroup_holds(const struct cx_cgroups *g, const char *path, pid_t pid)
+{
+	const struct cx_hierarchy *h = tracker(g);
+
+	return h && is_in(h, path, pid);
 }
 
 static int signal_one(const struct cx_hierarchy *h, const char *path, pid_t pid, int sig)

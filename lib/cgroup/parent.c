@@ -1,6 +1,7 @@
 /* Below which cgroup ours are made: "/conex", a delegated subtree, or what the user named. After detect.c. */
 #include "cgroup/internal.h"
 #include "base/kernel.h"
+#include "cgroup/scope.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -129,6 +130,22 @@ static int find_delegated(const struct cx_cgroups *g, char *to, size_t size)
 	return 0;
 }
 
+/* systemd hands on what a scope asks for, of what it has itself: the root's, or what a user's manager was given. */
+static void manager_cgroup(const struct cx_cgroups *g, const struct cx_hierarchy *h, char *to, size_t size)
+{
+	unsigned uid = geteuid(), inside, outside;
+	char map[64];
+	struct stat st;
+
+	/* of a user namespace's root: whose he is outside */
+	if (cx_file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 0
+	    && sscanf(map, "%u %u", &inside, &outside) == 2 && inside == uid)
+		uid = outside;
+	snprintf(to, size, "user.slice/user-%u.slice/user@%u.service", uid, uid);
+	if (!cx_cgroups_user_manager(g) || fstatat(h->fd, to, &st, 0) < 0)
+		*to = '\0';
+}
+
 /* Which controllers v2 can give to cgroups of ours. Below a cgroup with processes only those that it
  * hands on already: the rule against inner processes, from which only the true root is free, which is
  * known by having no cgroup.type. We never move processes that are there, the host's least of all. */
@@ -138,13 +155,15 @@ static int v2_controllers(struct cx_cgroups *g, struct cx_hierarchy *h)
 	cx_autostr list = { 0 };
 	ssize_t n;
 
-	if (existing(h, g->parent, base, sizeof base) < 0)
+	if (g->driver == CX_DRIVER_SYSTEMD)
+		manager_cgroup(g, h, base, sizeof base);
+	else if (existing(h, g->parent, base, sizeof base) < 0)
 		return 0;
-	g->inner = cx_cgroup_v2_inner(h, base);
+	g->inner = g->driver != CX_DRIVER_SYSTEMD && cx_cgroup_v2_inner(h, base);
 	n = cx_cgroup_read(h, base, g->inner ? "cgroup.subtree_control"
 		: "cgroup.controllers", text, sizeof text);
 	text[n > 0 ? n : 0] = '\0';
-	for (int asked = 0; asked < 2; asked++)
+	for (int asked = 0; asked < 2 - (g->driver == CX_DRIVER_SYSTEMD); asked++)
 		for (const char *const *name = asked ? cx_cgroup_v2_asked : cx_cgroup_v2_used; *name; name++)
 			if (cx_cgroup_contains(text, *name))
 				cx_str_addf(&list, "%s%s", list.size ? "," : "", *name);
@@ -173,6 +192,8 @@ static int settle_parent(struct cx_cgroups *g, const char *parent, conex_error *
 {
 	char path[PATH_MAX];
 
+	if (g->driver == CX_DRIVER_SYSTEMD)
+		return cx_systemd_settle(g, parent, err);
 	if (parent) {
 		g->named = 1;
 		if (!keep_usable(g, parent + 1))
@@ -183,11 +204,14 @@ static int settle_parent(struct cx_cgroups *g, const char *parent, conex_error *
 		snprintf(path, sizeof path, DEFAULT_PARENT);
 	} else if (find_delegated(g, path, sizeof path)) {
 		keep_usable(g, path);
+	} else if (cx_systemd_suits(g)) {
+		return cx_systemd_settle(g, NULL, err);
 	} else { /* no cgroups for us: containers run without, limits are refused (limits.c) */
 		while (g->count)
 			cx_cgroups_drop(g, 0);
 		snprintf(path, sizeof path, DEFAULT_PARENT);
 	}
+	g->driver = CX_DRIVER_CGROUPFS;
 	g->parent = strdup(path);
 	return g->parent ? 0 : cx_fail_memory(err);
 }
@@ -196,7 +220,7 @@ int cx_cgroups_settle(struct cx_cgroups *g, const char *parent, conex_error **er
 {
 	int r;
 
-	if (parent && (r = check_parent(parent, err)) < 0)
+	if (parent && g->driver != CX_DRIVER_SYSTEMD && (r = check_parent(parent, err)) < 0)
 		return r;
 	open_mounts(g);
 	cx_cgroups_unique(g);

@@ -336,7 +336,7 @@ int cx_cgroup_remove(const struct cx_cgroups *g, const char *path, conex_error *
 
 void cx_cgroups_prune(const struct cx_cgroups *g)
 {
-	for (size_t i = 0; i < g->count; i++)
+	for (size_t i = 0; i < g->count && g->driver != CX_DRIVER_SYSTEMD; i++)
 		if (!g->named || (g->made & 1u << i))
 			unlinkat(g->h[i].fd, g->parent, AT_REMOVEDIR); /* refused while anything is below it */
 }

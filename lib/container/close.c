@@ -1,6 +1,7 @@
 /* conex_close: what is bound is killed and undone, what is detached is left as it is; nobody waits any more. */
 #include "container/container.h"
 #include "base/path.h"
+#include "cgroup/scope.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -98,6 +99,8 @@ static void forget_all(conex *cx)
 	struct cx_news *n;
 	int event;
 
+	if (cx->cgroups)        /* scopes in the making end with it, and let their containers go */
+		cx_cgroups_drop_manager(cx->cgroups);
 	cx_events_forget(cx);
 	cx_brokers_close(cx);
 	while ((n = cx_queue_take(&cx->queue, &event)))
@@ -114,7 +117,7 @@ static void forget_all(conex *cx)
 static int is_undoing(const conex *cx)
 {
 	for (const conex_container *c = cx->containers->first; c; c = c->next)
-		if (c->undoing || c->hooks || c->maps || (c->undo_later && c->task.state == CONEX_EXITED))
+		if (c->undoing || c->hooks || c->maps || c->placing || (c->undo_later && c->task.state == CONEX_EXITED))
 			return 1;
 	return 0;
 }

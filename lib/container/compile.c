@@ -1,5 +1,6 @@
 /* Composes the modules: a validated spec becomes a plan, in the order in which the child will act. */
 #include "container/container.h"
+#include "cgroup/scope.h"
 #include "namespace/compile.h"
 #include "network/compile.h"
 #include "rootfs/compile.h"
@@ -94,6 +95,7 @@ static void note_labels(struct cx_compile *c, conex *cx)
 
 static int compile_all(struct cx_compile *c, conex *cx, conex_error **err)
 {
+	cx_cgroup_compile_place(c);
 	STEP(cx_namespace_compile_begin(c, err));
 	note_labels(c, cx);
 	cx_security_compile_affinity(c, "initial");
@@ -145,7 +147,8 @@ int cx_plan_compile(conex *cx, json_t *spec, unsigned how, conex_namespace *cons
 	struct cx_compile c = { .spec = spec, .build = &build, .exec = (how & CX_COMPILE_EXEC) != 0,
 		.networked = (how & CX_COMPILE_NETWORKED) != 0,
 		.mount_cgroup = cx_cgroup_compile_mount, .cgroups = cx->cgroups,
-		.released = cx_is_released(cx) };
+		.released = cx_is_released(cx),
+		.placed = how & CX_COMPILE_EXEC ? (how & CX_COMPILE_PLACED) != 0 : cx_cgroups_by_systemd(cx->cgroups) };
 	int r = given(&c, join, err) == UINT32_MAX ? -EINVAL : 0;
 
 	c.staged = !c.exec && (cx_rootfs_needs_outside(spec) || cx_network_needs_outside(spec));

@@ -71,6 +71,9 @@ struct conex_container {
 	struct cx_published *published; /* its ports; NULL */
 	struct cx_joined *joined;       /* its networks; NULL */
 	struct cx_maps *maps;           /* helpers that write its id maps just now; NULL */
+	struct cx_placing *placing;     /* systemd is making its scope just now; NULL */
+	int by_systemd;                 /* CX_BY_...: .cgroup is a scope's */
+	int64_t undoing_since;          /* of a scope: when it was first to go; 0 */
 	int poststop_done;
 	int undo_later;                 /* its cgroup was busy: again when the timer ticks */
 	int watched;                    /* for OOM kills, which began at oom_seen */
@@ -83,6 +86,8 @@ struct conex_container {
 	char *bundle;
 	char spec_name[33];             /* released: the file in the state directory is its own */
 };
+
+enum { CX_BY_SYSTEMD = 1, CX_BY_USER_SYSTEMD };
 
 struct conex_process {
 	struct cx_task task;
@@ -104,6 +109,7 @@ struct cx_containers {
 	struct cx_news lost;                     /* KEEPER_LOST */
 	struct cx_lent *lent;                    /* what each thread's last event borrowed */
 	int timer;                               /* timerfd: undo again */
+	struct cx_placing *placings;             /* whom systemd is putting into scopes just now */
 	int undo_pending;                        /* some container has .undo_later */
 	int foreign;                             /* some container is another process's */
 	int oom_again;                           /* the interval to the next comparison in ms; 0: none */
@@ -159,7 +165,8 @@ int cx_plan_make(conex *cx, const char *image, const char *const *args, const st
 /* compile.c */
 const char **cx_texts(const json_t *list, const char *first);          /* NULL-ended; `first` alone where empty. free */
 #define CX_COMPILE_EXEC 1u              /* one more program in a running container */
-#define CX_COMPILE_NETWORKED 2u         /* it joins networks of the host's */
+#define CX_COMPILE_PLACED 2u            /* with EXEC: into a scope that only systemd may put it in */
+#define CX_COMPILE_NETWORKED 4u         /* it joins networks of the host's */
 int cx_plan_compile(conex *cx, json_t *spec, unsigned how, conex_namespace *const *join, struct cx_plan **ret,
 	struct cx_cgroup_limits **ret_limits, conex_error **err);
 conex_plan *cx_plan_ref(conex_plan *p);
@@ -221,6 +228,7 @@ void cx_container_note_pid(conex_container *c);
 /* messages.c */
 void cx_containers_message(conex *cx, const struct cx_message *m, const void *bytes, int fd);
 void cx_containers_lost(conex *cx);
+void cx_task_lift(struct cx_task *t, int error);        /* the barrier that it waits at */
 void cx_container_ended(conex_container *c);    /* autopsy, event, AUTODELETE */
 int cx_containers_pump(conex *cx);
 void cx_exit_fill(struct conex_exit *x, int status, uint32_t ended);   /* wait(2)'s status, CX_ENDED_... */
@@ -274,6 +282,12 @@ void cx_container_take_ports(conex_container *c, const char *const *notes, int c
 
 /* maps.c */
 void cx_maps_begin(conex_container *c);          /* locked */
+
+/* placing.c */
+int cx_placing_connect(conex *cx, conex_error **err);   /* nothing to do where it is connected; not locked */
+void cx_placing_begin(struct cx_task *t);        /* locked */
+int cx_placing_pump(conex *cx);                  /* locked */
+int cx_placing_changed(conex_container *c, const struct cx_cgroup_limits *limits, conex_error **err);   /* not locked */
 
 /* undo.c */
 void cx_container_gone(conex_container *c);     /* all is undone: DELETED */

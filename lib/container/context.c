@@ -16,7 +16,7 @@ enum { CLOSE_MS = 5000 };
 
 int cx_context_need_cgroups_locked(conex *cx, conex_error **err)
 {
-	int r = cx->cgroups ? 0 : cx_cgroups_detect(cx->cgroup_parent, &cx->cgroups, err);
+	int r = cx->cgroups ? 0 : cx_cgroups_detect(cx->cgroup_parent, cx->cgroup_driver, &cx->cgroups, err);
 
 	if (r == 0 && !cx->said_no_cgroups && !cx_cgroups_any(cx->cgroups)) {
 		cx->said_no_cgroups = 1;
@@ -54,6 +54,13 @@ void cx_context_cgroup_unref(conex *cx)
 
 /* ---- open ---- */
 
+static int driver_of(const char *name)
+{
+	if (!name)
+		return CX_DRIVER_CHOSEN;
+	return !strcmp(name, "cgroupfs") ? CX_DRIVER_CGROUPFS : !strcmp(name, "systemd") ? CX_DRIVER_SYSTEMD : -1;
+}
+
 static int check_options(const struct conex_options *o, conex_error **err)
 {
 	char value[32];
@@ -67,6 +74,8 @@ static int check_options(const struct conex_options *o, conex_error **err)
 			"name the directory in which others will find the containers");
 	if (o->store)
 		return cx_refuse(err, -EOPNOTSUPP, "conex_options.store", o->store, "this version has no images: leave it NULL");
+	if (o->cgroup_driver && driver_of(o->cgroup_driver) < 0)
+		return cx_refuse(err, -EINVAL, "conex_options.cgroup_driver", o->cgroup_driver, "\"cgroupfs\" or \"systemd\"");
 	if (o->close_ms < 0)
 		return cx_refuse(err, -EINVAL, "conex_options.close_ms", "negative", "0 means 5,000");
 	return 0;
@@ -122,17 +131,18 @@ static int open_context(conex *cx, const struct conex_options *o, conex_error **
 			: cx_fail(err, CONEX_STAGE_OPEN, r, "timerfd_create", NULL, "the context");
 	cx->flags = o->flags;
 	cx->close_ms = o->close_ms ? o->close_ms : CLOSE_MS;
+	cx->cgroup_driver = driver_of(o->cgroup_driver);
 	cx->log = o->log;
 	cx->log_data = o->log_data;
 	if (o->cgroup && !(cx->cgroup_parent = strdup(o->cgroup)))
 		return cx_fail_memory(err);
 	r = cx_state_open(o->state, (o->flags & CONEX_READ_ONLY) != 0, &cx->state, err);
+	if (r == 0 && (o->cgroup || o->cgroup_driver))  /* what is bad is refused now, not at the first launch */
+		r = cx_context_need_cgroups_locked(cx, err);
 	if (r == 0 && !(o->flags & CONEX_READ_ONLY))
 		recover(cx);
 	if (r == 0 && !cx->state->is_private && !(o->flags & CONEX_READ_ONLY))
 		cx_seccomp_cache_keep(cx->seccomp, cx->state->fd);
-	if (r == 0 && o->cgroup)        /* a bad parent is refused now, not at the first launch */
-		r = cx_context_need_cgroups_locked(cx, err);
 	return r;
 }
 

@@ -8,6 +8,12 @@ static json_t *spec_of(const conex_container *c)
 	return c->task.plan ? c->task.plan->spec : c->spec;
 }
 
+/* Into a user's scope the kernel lets only who comes from within his manager's cgroup. */
+static unsigned how_to_exec(const conex_container *c)
+{
+	return CX_COMPILE_EXEC | (c->by_systemd == CX_BY_USER_SYSTEMD ? CX_COMPILE_PLACED : 0);
+}
+
 /* The namespaces that the container was given by handle count as its own here: they are joined through it. */
 static int exec_plan(conex_container *c, const char *const *args, const struct conex_run_options *o,
 	conex_plan **ret, conex_error **err)
@@ -22,7 +28,7 @@ static int exec_plan(conex_container *c, const char *const *args, const struct c
 	p->join = calloc(1, sizeof(*p->join));
 	r = p->join ? cx_options_exec_spec(spec_of(c), args, o, &p->spec, err) : cx_fail_memory(err);
 	if (r == 0)
-		r = cx_plan_compile(c->task.cx, p->spec, CX_COMPILE_EXEC, c->task.plan ? c->task.plan->join : NULL, &p->bytes, NULL, err);
+		r = cx_plan_compile(c->task.cx, p->spec, how_to_exec(c), c->task.plan ? c->task.plan->join : NULL, &p->bytes, NULL, err);
 	if (r == 0) {
 		*ret = p;
 		return 0;
@@ -99,7 +105,10 @@ static int execute(conex_container *c, const char *const *args, const struct con
 {
 	conex_plan *plan;
 	conex_process *p;
-	int r = exec_plan(c, args, o, &plan, err);
+	int r = how_to_exec(c) & CX_COMPILE_PLACED ? cx_placing_connect(c->task.cx, err) : 0;
+
+	if (r == 0)
+		r = exec_plan(c, args, o, &plan, err);
 
 	if (r < 0)
 		return r;

@@ -235,13 +235,15 @@ static void find_process(conex_container *c, const struct cx_record *r)
 static int fill(conex_container *c, const struct cx_record *r, conex_error **err)
 {
 	const char *cgroup = cx_record_note(r, "cgroup"), *bundle = cx_record_note(r, "bundle");
-	const char *created = cx_record_note(r, "created");
+	const char *created = cx_record_note(r, "created"), *scope = cx_record_note(r, "scope");
 	int ret = read_spec(c, r, err);
 
 	if (ret < 0)
 		return ret;
 	c->cgroup = strdup(cgroup ? cgroup : "");
 	c->bundle = strdup(bundle ? bundle : "");
+	if (scope)
+		c->by_systemd = strcmp(scope, "user") ? CX_BY_SYSTEMD : CX_BY_USER_SYSTEMD;
 	c->created_at_ns = created ? atoll(created) : 0;
 	if (!c->cgroup || !c->bundle || read_labels(c, r) < 0)
 		return cx_fail_memory(err);

@@ -84,7 +84,12 @@ int cx_container_journal(conex_container *c, conex_error **err)
 		else
 			cx_journal_undo(j, CX_OP_undo_unlink, path);
 	}
-	cx_journal_undo(j, CX_OP_undo_cgroup, c->cgroup);
+	if (c->by_systemd)
+		cx_journal_note(j, "scope", c->by_systemd == CX_BY_USER_SYSTEMD ? "user" : "system");
+	if (c->by_systemd)
+		cx_journal_undo(j, CX_OP_undo_scope, c->cgroup);
+	else
+		cx_journal_undo(j, CX_OP_undo_cgroup, c->cgroup);
 	if (r == 0 && !s->is_private)
 		r = note_public(c, j, err);
 	if (r == 0)

@@ -2,9 +2,12 @@
 #include "container/container.h"
 #include "base/options.h"
 #include "base/path.h"
+#include "cgroup/scope.h"
 
 #include <stdio.h>
 #include <string.h>
+
+enum { UNDO_MS = 5000 };
 
 static int random_id(char id[13])
 {
@@ -63,6 +66,8 @@ static int container_new(conex_plan *plan, const struct conex_run_options *o, co
 		r = cx_fail_memory(err);
 	if (r == 0)
 		r = copy_labels(c, o->labels, err);
+	if (cx_cgroups_by_systemd(plan->cx->cgroups))
+		c->by_systemd = cx_cgroups_user_manager(plan->cx->cgroups) ? CX_BY_USER_SYSTEMD : CX_BY_SYSTEMD;
 	if (r == 0)
 		r = cx_cgroup_path(plan->cx->cgroups, cx_json_text(plan->spec, "linux.cgroupsPath"), id, &c->cgroup, err);
 	if (r < 0)
@@ -84,11 +89,15 @@ static int claim(conex_container *c, conex_error **err)
 /* What exists outside the process, in the order of the journal; without the lock. */
 static int acquire(conex_container *c, struct cx_str *network, conex_error **err)
 {
-	int r = cx_container_journal(c, err);
+	int r;
 
+	if (c->by_systemd && cx_scope_exists(c->task.cx->cgroups, c->cgroup))
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -EEXIST, NULL, "another container's: delete it, or take another id", "cgroup %s",
+			c->cgroup);
+	r = cx_container_journal(c, err);
 	if (r == 0)
 		r = cx_container_join(c, network, err);
-	if (r < 0)
+	if (r < 0 || c->by_systemd)     /* its scope is made with its process in it: placing.c */
 		return r;
 	r = cx_cgroup_make(c->task.cx->cgroups, c->cgroup, c->task.plan->limits, err);
 	c->made_cgroup = r == 0;
@@ -129,6 +138,11 @@ static uint32_t launch_flags(const conex *cx, uint64_t flags)
 		| (flags & CONEX_RUN_TIMELINE ? CX_LAUNCH_TIMELINE : 0);
 }
 
+static int is_unlisted(void *arg)
+{
+	return !((conex_container *)arg)->listed;
+}
+
 /* Waits for the program unless NOWAIT; on failure nothing is left of the container. Locked. */
 static int finish(conex_container *c, int sent, uint64_t flags, conex_error **err)
 {
@@ -144,6 +158,8 @@ static int finish(conex_container *c, int sent, uint64_t flags, conex_error **er
 	if (c->listed)
 		cx_container_undo_later(c);
 	cx_context_pump(c->task.cx);
+	if (c->by_systemd)      /* it takes the scope away in its own time */
+		cx_context_wait(c->task.cx, cx_context_deadline(UNDO_MS), is_unlisted, c);
 	return r;
 }
 
@@ -187,7 +203,10 @@ int cx_launch(conex_plan *plan, const char *const *args, const struct conex_run_
 	cx_autofree char *state = NULL;
 	conex_container *c = NULL;
 	json_t *env = NULL;
-	int result = container_new(plan, o, &c, err);
+	int result = cx_cgroups_by_systemd(plan->cx->cgroups) ? cx_placing_connect(plan->cx, err) : 0;
+
+	if (result == 0)
+		result = container_new(plan, o, &c, err);
 
 	if (result < 0)
 		return result;

@@ -231,6 +231,17 @@ static int with_cgroup(conex_container *c, int change, conex_error **err)
 	return cx_fail(err, CONEX_STAGE_RUN, -ESRCH, NULL, NULL, "container %s doesn't run", c->id);
 }
 
+static int tell_systemd(conex_container *c, const struct cx_cgroup_limits *limits, conex_error **err)
+{
+	int r = cx_context_begin(c->task.cx, err);
+
+	if (r < 0)
+		return r;
+	r = cx_placing_changed(c, limits, err);
+	cx_context_end(c->task.cx);
+	return r;
+}
+
 int conex_container_update(conex_container *c, const struct conex_limits *given, conex_error **err)
 {
 	struct conex_limits limits;
@@ -247,6 +258,8 @@ int conex_container_update(conex_container *c, const struct conex_limits *given,
 		if (r == 0)
 			r = cx_cgroup_apply(c->task.cx->cgroups, c->cgroup, compiled, err);
 		cx_context_unlock(c->task.cx);
+		if (r == 0 && c->by_systemd)
+			r = tell_systemd(c, compiled, err);
 	}
 	cx_cgroup_limits_free(compiled);
 	json_decref(resources);

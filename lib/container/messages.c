@@ -39,12 +39,12 @@ static void is_running(struct cx_task *t)
 	cx_task_post(t, CONEX_EVENT_STARTED);
 }
 
-static void lift(conex_container *c, int error)
+void cx_task_lift(struct cx_task *t, int error)
 {
-	struct cx_message m = { .type = CX_MSG_LIFT, .id = c->task.id, .kill = { .sig = error } };
+	struct cx_message m = { .type = CX_MSG_LIFT, .id = t->id, .kill = { .sig = error } };
 
-	if (c->task.id)
-		cx_keeper_send(c->task.cx, &m, NULL, 0, NULL, 0, NULL);
+	if (t->id)
+		cx_keeper_send(t->cx, &m, NULL, 0, NULL, 0, NULL);
 }
 
 void cx_hooks_ended(conex_container *c, enum cx_hooks_stage stage, const conex_error *why)
@@ -52,7 +52,7 @@ void cx_hooks_ended(conex_container *c, enum cx_hooks_stage stage, const conex_e
 	if (stage == CX_HOOKS_RUNTIME) {
 		if (why && !c->task.error)
 			c->task.error = cx_error_copy(why);
-		lift(c, why ? ECANCELED : 0);
+		cx_task_lift(&c->task, why ? ECANCELED : 0);
 	} else if (stage == CX_HOOKS_POSTSTART) {
 		is_running(&c->task);
 	} else {
@@ -68,13 +68,15 @@ static void link_networks(conex_container *c)
 {
 	int r = cx_container_link(c, c->task.error ? NULL : &c->task.error);
 
-	lift(c, r < 0 ? ECANCELED : 0);
+	cx_task_lift(&c->task, r < 0 ? ECANCELED : 0);
 }
 
 static void at_barrier(struct cx_task *t, const struct cx_message *m)
 {
 	t->pid = m->started.pid;
-	if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_MAPS)
+	if (m->started.barrier == CX_BARRIER_CGROUP)
+		cx_placing_begin(t);
+	else if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_MAPS)
 		cx_maps_begin((conex_container *)t);
 	else if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_NETWORK)
 		link_networks((conex_container *)t);
@@ -320,6 +322,7 @@ int cx_containers_pump(conex *cx)
 	pump_oom(cx);
 	cx_watches_pump(cx);
 	happened |= cx_brokers_pump(cx);
+	happened |= cx_placing_pump(cx);
 	happened |= cx_foreign_pump(cx);
 	return happened | cx_undo_tick(cx);
 }

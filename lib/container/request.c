@@ -58,6 +58,13 @@ static const char *json_item(const void *list, uint32_t n)
 	return json_string_value(json_array_get(list, n));
 }
 
+/* Does systemd put it into its cgroup, when it has been cloned elsewhere? */
+static int is_placed(const struct cx_task *t)
+{
+	return t->kind == CX_TASK_CONTAINER ? ((const conex_container *)t)->by_systemd != 0
+		: ((const conex_process *)t)->container->by_systemd == CX_BY_USER_SYSTEMD;
+}
+
 /* Texts about the cgroup: where to attach, how to clone into it, how to kill it all. */
 static int add_cgroup(struct cx_str *b, struct cx_launch *l, const struct cx_request *r)
 {
@@ -68,6 +75,9 @@ static int add_cgroup(struct cx_str *b, struct cx_launch *l, const struct cx_req
 	if (!r->cgroup)
 		return 0;
 	l->slot[CX_SLOT_CGROUP] = add_text(b, r->cgroup);
+	/* A scope isn't there yet, and what is there by that name may be another's. */
+	if (is_placed(r->task))
+		return 0;
 	if (cx_cgroup_clone_path(g, r->cgroup, &clone) < 0
 	    || (!pid_ns && r->task->kind == CX_TASK_CONTAINER && cx_cgroup_kill_path(g, r->cgroup, &kill) < 0))
 		return -ENOMEM;

@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: conex-undo STATE-DIRECTORY\n");
 		return 2;
 	}
-	r = cx_cgroups_detect(NULL, &cgroups, &err);
+	r = cx_cgroups_detect(NULL, CX_DRIVER_CHOSEN, &cgroups, &err);
 	if (r < 0) {
 		fprintf(stderr, "conex-undo: %s\n", conex_error_text(err));
 		conex_error_free(err);

@@ -2,14 +2,16 @@
 #include "container/container.h"
 #include "base/kernel.h"
 #include "base/path.h"
+#include "cgroup/scope.h"
 #include "network/nft.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/timerfd.h>
 
-enum { RETRY_MS = 2 };
+enum { RETRY_MS = 2, UNDO_SCOPE_MS = 3000 };
 
 static int undo_kill(const char *text)
 {
@@ -36,6 +38,33 @@ static int undo_cgroup(const struct cx_cgroups *g, const char *path)
 	return r < 0 ? r : r == 1 ? 0 : -EBUSY;
 }
 
+static int wait_for_scope(const struct cx_cgroups *g, const char *path)
+{
+	int64_t since = 0;
+	int r;
+
+	while ((r = cx_scope_remove(g, path, &since)) == 0
+	    && cx_now_ns(CLOCK_MONOTONIC) - since < UNDO_SCOPE_MS * INT64_C(1000000))
+		poll(NULL, 0, RETRY_MS);
+	return r < 0 ? r : r == 1 ? 0 : -EBUSY;
+}
+
+/* Where a user may make no cgroups (and conex-undo, without an environment, knows of no systemd) none are looked at,
+ * but there may be what systemd has made for him. */
+static int undo_scope(const struct cx_cgroups *g, const char *path)
+{
+	struct cx_cgroups *own = NULL;
+	int r;
+
+	if (cx_cgroups_any(g))
+		return wait_for_scope(g, path);
+	if (cx_cgroups_detect(NULL, CX_DRIVER_SYSTEMD, &own, NULL) < 0)
+		return -EBUSY;
+	r = wait_for_scope(own, path);
+	cx_cgroups_free(own);
+	return r;
+}
+
 int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups)
 {
 	switch (undo) {
@@ -43,6 +72,8 @@ int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups)
 		return undo_kill(text);
 	case CX_OP_undo_cgroup:
 		return undo_cgroup(cgroups, text);
+	case CX_OP_undo_scope:
+		return undo_scope(cgroups, text);
 	case CX_OP_undo_unlink:
 		return unlink(text) < 0 && errno != ENOENT ? -errno : 0;
 	case CX_OP_undo_lease:
@@ -74,18 +105,28 @@ static void remove_public(const conex_container *c)
 		unlink(path);
 }
 
+/* 1: it is gone; 0: busy */
+static int remove_own(conex_container *c)
+{
+	struct cx_cgroups *g = c->task.cx->cgroups;
+	int r;
+
+	if (c->by_systemd)
+		return cx_scope_remove(g, c->cgroup, &c->undoing_since);
+	r = cx_cgroup_remove(g, c->cgroup, NULL);
+	if (r == 0) {
+		cx_cgroup_kill_all(g, c->cgroup, 0, NULL);
+		r = cx_cgroup_remove(g, c->cgroup, NULL);
+	}
+	return r;
+}
+
 /* Its own container: what the journal holds is known, so it isn't read. 1: nothing is left; 0: busy */
 static int play_own(conex_container *c)
 {
-	struct cx_cgroups *g = c->task.cx->cgroups;
-
 	if (c->made_cgroup) {
-		int r = cx_cgroup_remove(g, c->cgroup, NULL);
+		int r = remove_own(c);
 
-		if (r == 0) {
-			cx_cgroup_kill_all(g, c->cgroup, 0, NULL);
-			r = cx_cgroup_remove(g, c->cgroup, NULL);
-		}
 		if (r == 0 || r == -EMFILE || r == -ENFILE || r == -ENOMEM)
 			return 0;       /* a full descriptor table is no reason to forget it */
 		if (r < 0)
@@ -136,7 +177,7 @@ int cx_container_undo(conex_container *c)
 	conex *cx = c->task.cx;
 	int gone;
 
-	if (c->undoing || c->hooks || c->maps || c->task.state == CONEX_DELETED)
+	if (c->undoing || c->hooks || c->maps || c->placing || c->task.state == CONEX_DELETED)
 		return c->task.state == CONEX_DELETED;
 	c->undoing = 1;
 	c->refs++;
@@ -174,7 +215,7 @@ void cx_containers_tick_in(conex *cx, int milliseconds)
 static conex_container *next_to_undo(conex *cx)
 {
 	for (conex_container *c = cx->containers->first; c; c = c->next)
-		if (c->undo_later == 1 && !c->undoing && !c->hooks && !c->maps && c->task.state == CONEX_EXITED)
+		if (c->undo_later == 1 && !c->undoing && !c->hooks && !c->maps && !c->placing && c->task.state == CONEX_EXITED)
 			return c;
 	return NULL;
 }

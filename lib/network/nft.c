@@ -1,9 +1,15 @@
 /* libnftables, and our table. Its language is that of nft(8); what it would print goes into buffers. */
 #include "network/nft.h"
 
+#include "base/dlnote.h"
+
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
+
+#define LIBRARY "libnftables.so.1"
+
+CX_DLOPEN_NOTE("networks", "masquerading and isolation of networks, published ports", LIBRARY);
 
 struct nft_ctx;
 
@@ -23,16 +29,15 @@ static int load(struct cx_nft *n, conex_error **err)
 	struct nft_ctx *(*ctx_new)(uint32_t flags);
 	int (*buffer_output)(struct nft_ctx *), (*buffer_error)(struct nft_ctx *);
 
-	n->library = dlopen("libnftables.so.1", RTLD_NOW | RTLD_LOCAL);
+	n->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 	if (!n->library)
-		return cx_fail(err, CONEX_STAGE_LAUNCH, -EOPNOTSUPP, "dlopen",
-			"networks with a way out, and published ports, need it (package libnftables1)", "libnftables.so.1");
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -ELIBACC, "dlopen", "networks need it (Debian: package libnftables1)", LIBRARY);
 #define FIND(to, name) (*(void **)&(to) = dlsym(n->library, name))
 	if (!FIND(ctx_new, "nft_ctx_new") || !FIND(n->ctx_free, "nft_ctx_free")
 	    || !FIND(n->run, "nft_run_cmd_from_buffer") || !FIND(n->error, "nft_ctx_get_error_buffer")
 	    || !FIND(n->output, "nft_ctx_get_output_buffer") || !FIND(buffer_output, "nft_ctx_buffer_output")
 	    || !FIND(buffer_error, "nft_ctx_buffer_error"))
-		return cx_fail(err, CONEX_STAGE_LAUNCH, -EOPNOTSUPP, "dlsym", dlerror(), "libnftables.so.1");
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -ELIBACC, "dlsym", dlerror(), LIBRARY);
 #undef FIND
 	n->context = ctx_new(0);
 	if (!n->context || buffer_output(n->context) || buffer_error(n->context))

@@ -7,7 +7,7 @@
 #include "network/network.h"
 
 struct cx_nft;
-/* -EOPNOTSUPP: no libnftables. Who uses one holds the networks' lock (cx_networks_lock): the library isn't made
+/* -ELIBACC: no libnftables. Who uses one holds the networks' lock (cx_networks_lock): the library isn't made
  * for threads, and two transactions at once would be tried again. */
 int cx_nft_open(struct cx_nft **ret, conex_error **err);
 void cx_nft_free(struct cx_nft *n);

@@ -58,9 +58,6 @@ enum cx_fd {                            /* descriptors that a launch may bring *
 	CX_FD_COUNT = CX_FD_EXTRA + 16
 };
 
-/* Who waits for whom: the keeper (or its helpers) writes id maps; the host runs hooks; the host makes interfaces. */
-enum { CX_BARRIER_MAPS, CX_BARRIER_HOOKS, CX_BARRIER_NETWORK };
-
 /* Flags of mount_new, mount_source and attributes, beside AT_RECURSIVE (attributes go to all below). */
 #define CX_MOUNT_STRICT 0x1u            /* no symbolic link on the way to the target */
 #define CX_MOUNT_COPY_UP 0x2u           /* tmpfs: begin with a copy of what lies under it */
@@ -72,6 +69,12 @@ enum { CX_BARRIER_MAPS, CX_BARRIER_HOOKS, CX_BARRIER_NETWORK };
 /* Flags of source, beside AT_RECURSIVE. */
 #define CX_SOURCE_LATE 0x2u             /* held only, and cloned where it is mounted */
 #define CX_SOURCE_PRIVATE 0x4u          /* no peer of the host's mounts */
+
+/* Of barrier: who lifts it. */
+enum { CX_BARRIER_MAPS,                 /* the keeper, or helpers: the id maps are written */
+	CX_BARRIER_HOOKS,               /* the host: its hooks have run */
+	CX_BARRIER_CGROUP,              /* the host: systemd has made the scope, with us in it */
+	CX_BARRIER_NETWORK };           /* the host: our interfaces are there */
 
 /* struct cx_plan.flags */
 #define CX_PLAN_MAPS 0x1u               /* the keeper writes uid_map and gid_map, then lifts barrier 0 */

@@ -19,6 +19,7 @@ struct conex {
 	void (*log)(int level, const char *line, void *data);
 	void *log_data;
 	char *cgroup_parent;
+	int cgroup_driver;              /* enum cx_cgroup_by */
 	struct cx_state *state;
 	/* Waiting: `inner` is readable when there is something to pump; conex_fd is inner and the queue's. */
 	int fd, inner, wake;

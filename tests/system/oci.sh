@@ -88,7 +88,6 @@ check "create: no permission" fails 'permission denied' oci create --bundle "$bo
 check "run: no such program" fails 'executable file not found' oci run --bundle "$box/missing" "$me-err"
 check "no bundle" fails 'config.json' oci create --bundle "$box/nowhere" "$me-err"
 check "failed launches leave nothing" no_cgroup "$me-err"
-check "--systemd-cgroup is refused" fails 'cgroupfs' oci --systemd-cgroup create --bundle "$box/echo" "$me-err"
 check "unknown verbs and options" fails 'no option' oci create --nix "$me-err"
 check "a terminal needs --console-socket" fails 'console socket' oci create --bundle "$box/terminal" "$me-err"
 

@@ -198,7 +198,7 @@ static void child_word(struct keeper *k, struct process *p, const struct cx_word
 		lift(p, write_maps(p) < 0 ? errno : 0);
 	} else if (w->kind == CX_WORD_BARRIER) {
 		p->barrier = w->value;
-		if (!p->status->pid && w->value)
+		if (!p->status->pid && w->value == CX_BARRIER_HOOKS)
 			p->status->pid = p->pid;        /* for the hooks that the child runs */
 		p->tell |= 1U << (CX_MSG_BARRIER - CX_MSG_HELLO);
 		host_tell(k, p);
