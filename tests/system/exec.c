@@ -42,9 +42,10 @@ static void is_like(pid_t pid, pid_t first)
 	for (int i = 0; files[i]; i++)
 		CHECK_STR(content("/proc/%d/%s", (int)pid, files[i]), content("/proc/%d/%s", (int)first, files[i]));
 	/* We are told of the start by the first descriptor that execve closes; the kernel may be at the next. */
-	for (int i = 0; i < 500 && box_entries(say("/proc/%d/fd", (int)pid)) > 3; i++)
+	for (int i = 0; i < 500 && box_entries(say("/proc/%d/fd", (int)pid)) != 3; i++)
 		usleep(10000);
-	CHECK_INT(box_entries(say("/proc/%d/fd", (int)pid)), 3);
+	if (!CHECK_INT(box_entries(say("/proc/%d/fd", (int)pid)), 3))
+		command("ls -l /proc/%d/fd | sed 's/^/# /'", (int)pid);
 }
 
 /* A sleeping program in a container with `options`: it is like the first process in all that the kernel
