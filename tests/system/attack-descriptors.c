@@ -130,7 +130,7 @@ TEST(running)
 
 	leak();
 	c = box_sleeper(NULL);
-	CHECK_INT(box_entries(say("/proc/%d/fd", (int)conex_container_pid(c))), 3);
+	CHECK_INT(box_descriptors(conex_container_pid(c), 3), 3);
 	harmless(links_of(conex_container_pid(c)), "running");
 	CHECK_INT(box_exec(c, NULL, LIST("1")), 0);
 	CHECK_STR(box.out, "/dev/null\n/dev/null\n/dev/null");
@@ -157,7 +157,7 @@ TEST(held)
 		CHECK_INT(box_exec(c, NULL, REACH), 0);
 		CHECK_STR(box.out, "");
 		GOOD(conex_container_start(c, &box.err));
-		CHECK_INT(box_entries(say("/proc/%d/fd", (int)conex_container_pid(c))), 3);
+		CHECK_INT(box_descriptors(conex_container_pid(c), 3), 3);
 		harmless(links_of(conex_container_pid(c)), "started");
 	}
 	plug();

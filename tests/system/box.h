@@ -270,6 +270,17 @@ static inline int box_entries(const char *path)
 	return d ? n - 2 : -1;
 }
 
+/* How many descriptors a process that has just started has, as soon as it is `want`: we are told of the start by the
+ * first one that execve closes, the kernel may be at the next, and the program may open one for a moment. */
+static inline int box_descriptors(pid_t pid, int want)
+{
+	int n = -1;
+
+	for (int i = 0; i < 500 && (n = box_entries(say("/proc/%d/fd", (int)pid))) != want; i++)
+		usleep(10000);
+	return n;
+}
+
 /* Of this container nothing may be left: no cgroup, no journal, no mount. */
 static inline void box_nothing_left(const char *id)
 {

@@ -34,7 +34,6 @@ static void is_like(pid_t pid, pid_t first)
 	static const char *const keys[] = { "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp",
 		"Seccomp_filters", "Uid", "Gid", "Groups", "Umask", "SigBlk", "SigIgn", NULL };
 	static const char *const files[] = { "cgroup", "limits", "oom_score_adj", NULL };
-	int n = 0;
 
 	for (int i = 0; kinds[i]; i++)
 		CHECK_STR(ns_of(pid, kinds[i]), ns_of(first, kinds[i]));
@@ -42,11 +41,7 @@ static void is_like(pid_t pid, pid_t first)
 		CHECK_STR(status_of(pid, keys[i]), status_of(first, keys[i]));
 	for (int i = 0; files[i]; i++)
 		CHECK_STR(content("/proc/%d/%s", (int)pid, files[i]), content("/proc/%d/%s", (int)first, files[i]));
-	/* We are told of the start by the first descriptor that execve closes; the kernel may be at the next, and
-	 * the program may open one for a moment as it begins. */
-	for (int i = 0; i < 500 && (n = box_entries(say("/proc/%d/fd", (int)pid))) != 3; i++)
-		usleep(10000);
-	if (!CHECK_INT(n, 3))
+	if (!CHECK_INT(box_descriptors(pid, 3), 3))
 		command("ls -l /proc/%d/fd | sed 's/^/# /'", (int)pid);
 }
 
