@@ -101,7 +101,10 @@ static int fail(conex_error **err, int r, const char *said, const char *object)
 
 /* ---- the table ---- */
 
-/* Published ports: who comes to an address of this machine goes on to the container, also from this machine. On
+/* Published ports: who comes to an address of this machine goes on to the container, also from this machine.
+ * Addresses are translated before the kernel looks whether they may come that way, so 127.0.0.1 must be left out
+ * of it: a machine beside us could reach what is published there. And since bridges let it through (route_localnet,
+ * for the way back), members are kept from it as it is on the wire: before translation. On
  * the way back everything that was sent on like that must pass here again, so hairpins (from the same network) and
  * 127.0.0.1 are masqueraded (and nobody is told that there were a shorter way), as is what goes into networks
  * without a way out, and what leaves for elsewhere. Forwarding: internal networks have no way out, networks none to
@@ -125,7 +128,12 @@ static const char table[] =
 	"		meta l4proto { tcp, udp, sctp } dnat ip6 to meta l4proto . ip6 daddr . th dport map @ports6\n"
 	"		meta l4proto { tcp, udp, sctp } dnat ip6 to meta l4proto . th dport map @any6\n"
 	"	}\n"
-	"	chain prerouting { type nat hook prerouting priority -100; fib daddr type local goto publish; }\n"
+	"	chain wire { type filter hook prerouting priority -300; ip daddr 127.0.0.0/8 iifname @bridges drop; }\n"
+	"	chain prerouting {\n"
+	"		type nat hook prerouting priority -100;\n"
+	"		ip daddr 127.0.0.0/8 return\n"
+	"		fib daddr type local goto publish\n"
+	"	}\n"
 	"	chain output {\n"
 	"		type nat hook output priority -100;\n"
 	"		ip6 daddr ::1 return\n"
@@ -134,6 +142,7 @@ static const char table[] =
 	"	chain redirects { type filter hook output priority 0; oifname @bridges icmp type redirect drop; }\n"
 	"	chain postrouting {\n"
 	"		type nat hook postrouting priority 100;\n"
+	"		oifname \"lo\" return\n"
 	"		ct status dnat oifname @internal masquerade\n"
 	"		ct status dnat oifname @bridges ip saddr 127.0.0.0/8 masquerade\n"
 	"		ct status dnat oifname @bridges ip saddr @subnets4 masquerade\n"

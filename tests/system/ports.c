@@ -236,6 +236,82 @@ TEST(apart)
 	GOOD(gone("b"));
 }
 
+/* ---- 127.0.0.1 is the machine's own ---- */
+
+/* 127.0.0.1 by way of a gateway, as a machine beside us can send it. */
+#define BY_WAY_OF(gateway) "ip addr flush dev lo; ip route add 127.0.0.1 via " gateway " dev eth0; "
+#define ASK_LOOPBACK(port) "busybox nc -w 3 127.0.0.1 " port " </dev/null 2>/dev/null | grep -q hello"
+
+/* A program of the host's, at 127.0.0.1 alone. */
+static pid_t host_server(int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	pid_t pid;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	CHECK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 5) == 0);
+	fflush(stdout);
+	pid = fork();
+	while (pid == 0) {
+		int one = accept(fd, NULL, NULL);
+
+		if (write(one, "hello", 5) != 5)
+			_exit(1);
+		close(one);
+	}
+	close(fd);
+	return pid;
+}
+
+/* What is published at 127.0.0.1 is so for this machine alone, though the port is translated before any route is
+ * asked for; and that bridges let 127.0.0.1 through opens nothing of the host's to members. */
+TEST(loopback_is_not_reached_from_elsewhere)
+{
+	conex_container *c = published("bridge", CONEX_PORTS({ NULL, 8080, 80, NULL }, { HOST, 8080, 80, NULL }));
+	pid_t pid = host_server(7070);
+	const struct conex_run_options o = { .network = "bridge", .oci = OCI({"process": {"capabilities": {
+		"bounding": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"], "effective": ["CAP_NET_ADMIN"]}},
+		"linux": {"sysctl": {"net.ipv4.conf.all.route_localnet": "1"}}}) };
+	const char *to_gateway = "ip addr flush dev lo; ip route add 127.0.0.1 via $(ip route | sed -n 's/^default via "
+		"\\([0-9.]*\\).*/\\1/p') dev eth0 && ";
+
+	CHECK(from_host("127.0.0.1", 8080) && from_host("127.0.0.1", 7070));
+	CHECK_INT(in_world("echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet"), 0);
+	CHECK(from_world(HOST, 8080));
+	CHECK(in_world(BY_WAY_OF(HOST) ASK_LOOPBACK("8080")) != 0);
+	CHECK_INT(in_world("ip route | grep -q '^127.0.0.1 via " HOST "'"), 0);
+	CHECK_INT(box_run(&o, say("%s ip route | grep -q '^127.0.0.1 via'", to_gateway)), 0);
+	CHECK(box_run(&o, say("%s nc -w 3 127.0.0.1 8080 </dev/null | grep -q hello", to_gateway)) != 0);
+	CHECK(box_run(&o, say("%s nc -w 3 127.0.0.1 7070 </dev/null | grep -q hello", to_gateway)) != 0);
+	CHECK_INT(in_world("ip route del 127.0.0.1 via " HOST "; ip addr add 127.0.0.1/8 dev lo"), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	box_end(c);
+}
+
+/* The host that comes to its own bridge is seen under the address it comes from. */
+TEST(host_is_not_masqueraded_to_itself)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET }, seen = { 0 };
+	socklen_t size = sizeof a;
+	int to, from, fd;
+
+	GOOD(network("site", 0, CONEX_STRINGS("10.77.0.0/24")));
+	inet_aton("10.77.0.1", &a.sin_addr);
+	to = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	from = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(bind(to, (struct sockaddr *)&a, sizeof a) == 0 && listen(to, 1) == 0);
+	CHECK(getsockname(to, (struct sockaddr *)&a, &size) == 0);
+	CHECK(connect(from, (struct sockaddr *)&a, sizeof a) == 0);
+	fd = accept(to, (struct sockaddr *)&seen, &size);
+	CHECK(fd >= 0 && seen.sin_addr.s_addr == a.sin_addr.s_addr);
+	close(fd);
+	close(from);
+	close(to);
+	GOOD(gone("site"));
+}
+
 /* ---- refused ---- */
 
 static int refused(const char *network, const struct conex_port *ports)
@@ -354,6 +430,8 @@ static void tests(void)
 	RUN(without_bridge_netfilter);
 	RUN(way_out);
 	RUN(apart);
+	RUN(loopback_is_not_reached_from_elsewhere);
+	RUN(host_is_not_masqueraded_to_itself);
 	RUN(ports_taken);
 	RUN(bad_ports);
 	RUN(others_rules_stay);
