@@ -234,54 +234,79 @@ static void add_key(struct cx_str *to, const struct cx_port *p, const char *verb
 		cx_port_protocol(p->protocol), is_any ? "" : host, is_any ? "" : " . ", p->host_port);
 }
 
+static void add_port(struct cx_str *to, const struct cx_port *p, const char *verb, const char *tag)
+{
+	char target[INET6_ADDRSTRLEN];
+
+	cx_address_print(&p->to, target);
+	add_key(to, p, verb);
+	if (tag)
+		cx_str_addf(to, " comment \"%s\"", tag);
+	cx_str_addf(to, " : %s . %u }\n", target, p->port);
+}
+
+/* All verbs of a kind together: the library makes one message of them. */
+static int add_and_delete(struct cx_nft *n, const struct cx_port *ports, int count, const char *verb)
+{
+	cx_autostr all = { 0 };
+
+	for (int i = 0; i < count; i++)
+		add_port(&all, &ports[i], verb, NULL);
+	for (int i = 0; i < count; i++) {
+		add_key(&all, &ports[i], "delete");
+		cx_str_addf(&all, " }\n");
+	}
+	return run(n, &all, NULL);
+}
+
+/* A key that leads elsewhere: EBUSY is older kernels' word for it. */
+static int is_taken(int r)
+{
+	return r == -EEXIST || r == -EBUSY;
+}
+
+/* The library's text shows the first of all, whichever it was: so each is tried, and taken back at once. */
+static int refuse_taken(struct cx_nft *n, const struct cx_port *ports, int count, const char *tag, conex_error **err)
+{
+	static const char mend[] = "publish it at another port, or 0: a free one";
+	char host[INET6_ADDRSTRLEN];
+
+	for (int i = 0; i < count; i++) {
+		if (!is_taken(add_and_delete(n, &ports[i], 1, "create")))
+			continue;
+		cx_address_print(&ports[i].host, host);
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRINUSE, "nftables", mend, "port %s %s %u of container %s is "
+			"another one's already", cx_port_protocol(ports[i].protocol), host, ports[i].host_port, tag);
+	}
+	return cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRINUSE, "nftables", mend, "a port of container %s is published twice", tag);
+}
+
 int cx_nft_ports_add(struct cx_nft *n, const struct cx_port *ports, int count, const char *tag, conex_error **err)
 {
 	cx_autostr all = { 0 };
-	char target[INET6_ADDRSTRLEN];
 	const char *said = "";
 	int r;
 
-	for (int i = 0; i < count; i++) {
-		cx_address_print(&ports[i].to, target);
-		add_key(&all, &ports[i], "create");
-		cx_str_addf(&all, " comment \"%s\" : %s . %u }\n", tag, target, ports[i].port);
-	}
+	for (int i = 0; i < count; i++)
+		add_port(&all, &ports[i], "create", tag);
 	r = run(n, &all, &said);
-	if (r == -EEXIST)
-		return cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRINUSE, "nftables", "publish it at another port, or 0: a free one",
-			"a port of container %s is another one's already", tag);
+	if (is_taken(r))
+		return refuse_taken(n, ports, count, tag, err);
 	return r < 0 ? fail(err, r, said, "the ports") : 0;
 }
 
-/* Looked at before it goes: by that key it may be another container's meanwhile. As long as it is ours nobody else
- * takes it away. */
-static int leads_there(struct cx_nft *n, const struct cx_port *p)
-{
-	cx_autostr look = { 0 };
-	char target[INET6_ADDRSTRLEN + 16], address[INET6_ADDRSTRLEN];
-	const char *output;
-
-	add_key(&look, p, "get");
-	cx_str_addf(&look, " }\n");
-	if (run(n, &look, NULL) < 0)
-		return 0;
-	cx_address_print(&p->to, address);
-	snprintf(target, sizeof target, " : %s . %u ", address, p->port);
-	output = n->output(n->context);
-	return output && strstr(output, target);
-}
-
+/* By that key it may be another container's meanwhile, and deleting looks at the key alone, also where a value is
+ * named. But adding what is there already is fine only with the same value: so both in one transaction delete what
+ * is ours or nothing, and none of the others has to be read for it. */
 int cx_nft_ports_remove(struct cx_nft *n, const struct cx_port *ports, int count)
 {
-	cx_autostr all = { 0 };
-	int found = 0;
+	int r = count > 0 ? add_and_delete(n, ports, count, "add") : 0, all = 0;
 
-	for (int i = 0; i < count; i++) {
-		if (!leads_there(n, &ports[i]))
-			continue;
-		add_key(&all, &ports[i], "delete");
-		cx_str_addf(&all, " }\n");
-		found++;
+	if (r < 0 && count > 1) {
+		for (int i = 0; i < count; i++)
+			if ((r = cx_nft_ports_remove(n, &ports[i], 1)) < 0)
+				all = r;
+		return all;
 	}
-	return found ? run(n, &all, NULL) : 0;
+	return r == -ENOENT || is_taken(r) ? 0 : r;     /* no table, or not ours */
 }

@@ -328,6 +328,9 @@ TEST(ports_taken)
 	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8080, 81, NULL })), -EADDRINUSE);
 	SAID("another one's");
 	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8079, 81, NULL }, { HOST, 8080, 81, NULL })), -EADDRINUSE);
+	SAID("tcp " HOST " 8080");
+	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8079, 81, NULL }, { HOST, 8079, 82, NULL })), -EADDRINUSE);
+	SAID("published twice");
 	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8079, 81, NULL })), 0);         /* nothing was left of it */
 	CHECK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 1) == 0);
 	CHECK_INT(refused("bridge", CONEX_PORTS({ "127.0.0.1", 8090, 80, NULL })), -EADDRINUSE);
