@@ -180,7 +180,7 @@ int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_err
 {
 	cx_autostr known = { 0 }, new = { 0 };
 	const char *said = "";
-	int r;
+	int r, is_new = 0;
 
 	add_network(&known, net, "add");
 	r = run(n, &known, &said);
@@ -188,8 +188,30 @@ int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_err
 		cx_str_addf(&new, "%s", table);
 		add_network(&new, net, "add");
 		r = run(n, &new, &said);
+		is_new = 1;
 	}
-	return r < 0 ? fail(err, r, said, net->name) : 0;
+	return r < 0 ? fail(err, r, said, net->name) : is_new;
+}
+
+static int add_if_up(struct cx_nft *n, const struct cx_networks *place, const char *name, conex_error **err)
+{
+	cx_autonetwork net = { .dir = -1 };
+
+	if (cx_network_load(place, name, &net, NULL) < 0 || !cx_bridge_is_up(&net))
+		return 0;
+	return cx_nft_network_add(n, &net, err);
+}
+
+int cx_nft_networks_add(struct cx_nft *n, const struct cx_networks *place, conex_error **err)
+{
+	cx_autofree char **names = NULL;
+	int count = cx_network_names(place, &names), r = 0;
+
+	if (count < 0)
+		return cx_fail(err, CONEX_STAGE_LAUNCH, count, NULL, NULL, "%s", place->path);
+	for (int i = 0; i < count && r >= 0; i++)
+		r = add_if_up(n, place, names[i], err);
+	return r < 0 ? r : 0;
 }
 
 static int is_empty(struct cx_nft *n)

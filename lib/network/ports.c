@@ -83,9 +83,9 @@ int cx_port_check(struct cx_port *p, const char *where, conex_error **err)
 	return 0;
 }
 
-/* Somebody may have flushed all rules (nft flush ruleset): then ours are made anew. */
-int cx_ports_publish(const struct cx_networks *place, const struct cx_network *const *networks, int count_networks,
-	const struct cx_port *ports, int count, const char *tag, conex_error **err)
+/* No table: somebody has flushed all rules (nft flush ruleset). Then ours are made anew. */
+int cx_ports_publish(const struct cx_networks *place, const struct cx_port *ports, int count, const char *tag,
+	conex_error **err)
 {
 	struct cx_networks *mine = (struct cx_networks *)place;
 	cx_autoclose int lock = cx_networks_lock(place->dir);
@@ -98,9 +98,12 @@ int cx_ports_publish(const struct cx_networks *place, const struct cx_network *c
 		r = cx_nft_ports_add(mine->nft, ports, count, tag, err);
 	if (r != -ENOENT)
 		return r;
-	for (int i = 0, again = 0; i < count_networks && again == 0; i++)
-		again = cx_nft_network_add(mine->nft, networks[i], err);
-	return cx_nft_ports_add(mine->nft, ports, count, tag, err);
+	if (err) {
+		conex_error_free(*err);
+		*err = NULL;
+	}
+	r = cx_nft_networks_add(mine->nft, place, err);
+	return r < 0 ? r : cx_nft_ports_add(mine->nft, ports, count, tag, err);
 }
 
 int cx_ports_withdraw(const struct cx_networks *place, const struct cx_port *ports, int count)

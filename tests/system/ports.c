@@ -377,18 +377,28 @@ TEST(others_rules_stay)
 	CHECK_INT(command("nft delete table inet filter"), 0);
 }
 
-/* Somebody flushes all: the next one brings ours back. */
+/* Somebody flushes all: the next one brings ours back, for all networks, whether it publishes or is new. */
 TEST(flushed)
 {
 	conex_container *c;
 
+	GOOD(network("inner", CONEX_NETWORK_INTERNAL, NULL));
 	CHECK_INT(box_run(BOX(.network = "bridge"), "true"), 0);
 	CHECK_INT(command("nft flush ruleset"), 0);
 	c = published("bridge", CONEX_PORTS({ HOST, 8080, 80, NULL }));
+	CHECK(box.err == NULL);
 	CHECK(from_world(HOST, 8080));
+	CHECK_INT(command("nft list set inet conex internal | grep -q cx-inner"), 0);
+	CHECK_INT(command("nft flush ruleset"), 0);
+	GOOD(network("new", 0, NULL));
+	CHECK_INT(command("nft list set inet conex internal | grep -q cx-inner"), 0);
+	CHECK_INT(command("nft list set inet conex bridges | tr -d '\\n' | grep cx-bridge | grep -q cx-new"), 0);
 	CHECK_INT(command("nft flush ruleset"), 0);
 	box_end(c);
 	GOOD(gone("bridge"));
+	GOOD(gone("inner"));
+	GOOD(gone("new"));
+	CHECK_INT(command("nft list tables | grep -q conex"), 256);
 }
 
 static void die_with_a_port(void)
