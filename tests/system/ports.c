@@ -15,11 +15,13 @@ static void world_made(void)
 	CHECK_INT(command("ip addr add " HOST6 "/64 dev world0 nodad"), 0);
 }
 
+#define MAY_ROUTE OCI({"process": {"capabilities": {"bounding": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"], \
+	"effective": ["CAP_NET_ADMIN"]}}})
+
 /* A program of the host's in the world's network. */
 static int in_world(const char *script)
 {
-	struct conex_run_options o = { .share = CONEX_NS_ALL, .oci = OCI({"process": {"capabilities": {
-		"bounding": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"], "effective": ["CAP_NET_ADMIN"]}}}) };
+	struct conex_run_options o = { .share = CONEX_NS_ALL, .oci = MAY_ROUTE };
 
 	o.join = (conex_namespace *const[]){ world, NULL };
 	return box_run(&o, script);
@@ -183,6 +185,7 @@ TEST(without_bridge_netfilter)
 /* ---- the way out, and in ---- */
 
 #define WORLD "busybox nc -w 3 192.0.2.2 9090 </dev/null 2>/dev/null | grep -q hello"
+#define WORLD6 "busybox nc -w 3 2001:db8::2 9090 </dev/null 2>/dev/null | grep -q hello"
 
 static conex_container *world_server(void)
 {
@@ -203,9 +206,14 @@ TEST(way_out)
 	conex_container *c = world_server();
 
 	GOOD(network("inner", CONEX_NETWORK_INTERNAL, NULL));
+	CHECK_INT(in_world("ip addr replace 2001:db8::2/64 dev eth0 nodad"), 0);
 	CHECK_INT(box_run(BOX(.network = "bridge"), WORLD), 0);
+	CHECK_INT(box_run(BOX(.network = "bridge"), WORLD6), 0);
 	CHECK(box_run(BOX(.network = "inner"), WORLD) != 0);
-	CHECK(box_run(BOX(.network = "inner"), "ip route add default via $(ip route | sed 's/0.22.*/1/') dev eth0; " WORLD) != 0);
+	CHECK(box_run(BOX(.network = "inner", .oci = MAY_ROUTE), "ip route add default via $(ip route | sed 's,0/22.*,1,') dev eth0"
+		" && ip route | grep -q ^default || exit 0; " WORLD) != 0);
+	CHECK(box_run(BOX(.network = "inner", .oci = MAY_ROUTE), "ip -6 route add default via $(ip -6 route | sed -n 's,^\\(fd.*::\\)/64.*,\\11,p')"
+		" dev eth0 && ip -6 route | grep -q ^default || exit 0; " WORLD6) != 0);
 	CHECK(box_run(NULL, WORLD) != 0);
 	GOOD(gone("inner"));
 	box_end(c);
@@ -214,17 +222,20 @@ TEST(way_out)
 TEST(apart)
 {
 	conex_container *c, *d;
-	const char *address;
+	const char *address, *address6;
 
 	GOOD(network("a", 0, NULL));
 	GOOD(network("b", 0, NULL));
-	c = published("a", CONEX_PORTS({ HOST, 8083, 80, NULL }));
+	c = published("a", CONEX_PORTS({ HOST, 8083, 80, NULL }, { HOST6, 8083, 80, NULL }));
 	address = conex_container_address(c, NULL, AF_INET);
-	CHECK(from_network("a", address, 80));
-	CHECK(!from_network("b", address, 80));         /* networks are apart … */
-	CHECK(from_network("b", HOST, 8083));           /* … but what is published is so for all */
-	CHECK_INT(in_world(say("ip route add %s/32 via " HOST, address)), 0);
-	CHECK(!from_world(address, 80));                /* nor does one get in by a route */
+	address6 = conex_container_address(c, NULL, AF_INET6);
+	CHECK(from_network("a", address, 80) && from_network("a", address6, 80));
+	CHECK(!from_network("b", address, 80) && !from_network("b", address6, 80));     /* networks are apart … */
+	CHECK(from_network("b", HOST, 8083) && from_network("b", HOST6, 8083));         /* … but what is published is so for all */
+	CHECK_INT(box_exec(c, NULL, "nc -w 3 " HOST6 " 8083 </dev/null | grep -q hello"), 0);
+	CHECK_INT(in_world(say("ip route add %s/32 via " HOST " && ip -6 route add %s/128 via " HOST6, address, address6)), 0);
+	CHECK(from_world(HOST6, 8083));
+	CHECK(!from_world(address, 80) && !from_world(address6, 80));                   /* nor does one get in by a route */
 	GOOD(network("inner", CONEX_NETWORK_INTERNAL, NULL));
 	d = published("inner", CONEX_PORTS({ HOST, 8084, 80, NULL }));
 	CHECK(from_host(HOST, 8084));
