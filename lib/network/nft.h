@@ -40,6 +40,10 @@ int cx_nft_ports_add(struct cx_nft *n, const struct cx_port *ports, int count, c
 /* Those that lead to where `ports` say; another container's stay. 0, -errno */
 int cx_nft_ports_remove(struct cx_nft *n, const struct cx_port *ports, int count);
 
+/* flows.c: what the kernel remembers of UDP that goes elsewhere (published), or there (withdrawn). How many, or
+ * -errno: the kernel can't tell (no nf_conntrack_netlink), which is no reason to fail. */
+int cx_flows_forget(const struct cx_port *ports, int count, int is_withdrawn);
+
 /* A container's ports: all of the above, in order and under the lock. */
 int cx_ports_publish(const struct cx_networks *place, const struct cx_port *ports, int count, const char *tag,
 	conex_error **err);

@@ -3,6 +3,7 @@
 #include "test.h"
 #include "network/nft.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
 
@@ -144,6 +145,50 @@ TEST(no_table)
 	CHECK_INT(cx_nft_network_add(nft, &a, &err), 1);
 }
 
+/* ---- flows ---- */
+
+static void send_to(int fd, const char *address, int to)
+{
+	struct sockaddr_in s = { .sin_family = AF_INET, .sin_port = htons((uint16_t)to) };
+
+	inet_aton(address, &s.sin_addr);
+	CHECK_INT(sendto(fd, "x", 1, 0, (struct sockaddr *)&s, sizeof s), 1);
+}
+
+/* Those that come to a published port, at an address that is meant; nobody else's. */
+TEST(flows)
+{
+	struct cx_port any = port("0.0.0.0", 5353, "10.97.0.5"), one = port("192.0.2.1", 5353, "10.97.0.5");
+	struct cx_port six = port("::", 5353, "fd97::5");
+	struct cx_port both[3] = { one, six, port("0.0.0.0", 5354, "10.97.0.5") };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	both[0].protocol = both[1].protocol = both[2].protocol = IPPROTO_UDP;
+	any.protocol = one.protocol = six.protocol = IPPROTO_UDP;
+	SHELL("ip link set lo up && ip link add d0 type bridge && ip link set d0 up"
+		" && ip addr add 192.0.2.1/24 dev d0 && ip addr add 10.97.0.1/24 dev d0");
+	send_to(fd, "192.0.2.1", 5353);
+	send_to(fd, "127.0.0.1", 5353);
+	send_to(fd, "192.0.2.77", 5353);        /* another machine's */
+	send_to(fd, "192.0.2.1", 5354);
+	CHECK_INT(cx_flows_forget(&six, 1, 0), 0);
+	CHECK_INT(cx_flows_forget(&one, 1, 1), 0);      /* none goes to that container */
+	CHECK_INT(cx_flows_forget(&one, 1, 0), 1);
+	CHECK_INT(cx_flows_forget(&any, 1, 0), 1);
+	CHECK_INT(cx_flows_forget(&any, 1, 0), 0);
+	send_to(fd, "192.0.2.1", 5353);
+	send_to(fd, "192.0.2.1", 5354);
+	CHECK_INT(cx_flows_forget(both, 3, 0), 2);      /* several ports at once */
+	GOOD(cx_nft_ports_add(nft, &any, 1, "flows", &err));
+	send_to(fd, "192.0.2.1", 5353);
+	CHECK_INT(cx_flows_forget(&any, 1, 0), 0);      /* it goes there already */
+	GOOD(cx_nft_ports_remove(nft, &any, 1));
+	CHECK_INT(cx_flows_forget(&any, 1, 1), 1);
+	CHECK_INT(cx_flows_forget(&any, 1, 1), 0);
+	close(fd);
+	SHELL("ip link del d0");
+}
+
 /* ---- several processes ---- */
 
 enum { PROCESSES = 4, ROUNDS = 50, EACH = 3 };
@@ -237,6 +282,7 @@ int main(void)
 	RUN(all_or_none);
 	RUN(anothers_stays);
 	RUN(no_table);
+	RUN(flows);
 	RUN(processes);
 	RUN(killed);
 	RUN(nothing_is_left);
