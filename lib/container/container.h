@@ -272,11 +272,9 @@ void cx_container_joined_free(conex_container *c);
 void cx_container_take_addresses(conex_container *c, const char *const *notes, int count);
 
 /* ports.c */
-struct cx_network;
 struct cx_networks;
 int cx_ports_read(const struct conex_run_options *o, struct cx_wanted **ret, int *ret_count, conex_error **err);
-int cx_container_publish(conex_container *c, const struct cx_networks *place,
-	const struct cx_network *const *networks, int count, conex_error **err);        /* not locked */
+int cx_container_publish(conex_container *c, const struct cx_networks *place, conex_error **err);      /* not locked */
 void cx_container_withdraw(conex_container *c);         /* not locked */
 void cx_container_take_ports(conex_container *c, const char *const *notes, int count);
 

@@ -135,15 +135,6 @@ static int join_all(conex_container *c, conex_error **err)
 	return r;
 }
 
-static int publish(conex_container *c, const struct cx_networks *place, conex_error **err)
-{
-	const struct cx_network *networks[CX_LINKS_MAX];
-
-	for (int i = 0; i < c->joined->count; i++)
-		networks[i] = &c->joined->of[i].network;
-	return cx_container_publish(c, place, networks, c->joined->count, err);
-}
-
 static int what_is_done_inside(conex_container *c, struct cx_str *to, conex_error **err)
 {
 	struct cx_link links[CX_LINKS_MAX];
@@ -169,7 +160,7 @@ int cx_container_join(conex_container *c, struct cx_str *inside, conex_error **e
 	if (r == 0)
 		r = note_links(c, place, err);
 	if (r == 0)
-		r = publish(c, place, err);
+		r = cx_container_publish(c, place, err);
 	return r < 0 ? r : what_is_done_inside(c, inside, err);
 }
 

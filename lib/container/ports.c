@@ -133,8 +133,7 @@ static int note_ports(conex_container *c, const struct cx_networks *place, conex
 	return r;
 }
 
-static int try_once(conex_container *c, const struct cx_networks *place, const struct cx_network *const *networks,
-	int count, int *is_chosen, conex_error **err)
+static int try_once(conex_container *c, const struct cx_networks *place, int *is_chosen, conex_error **err)
 {
 	const conex_plan *plan = c->task.plan;
 	int r = 0;
@@ -147,12 +146,11 @@ static int try_once(conex_container *c, const struct cx_networks *place, const s
 	if (r == 0)
 		r = note_ports(c, place, err);
 	if (r == 0)
-		r = cx_ports_publish(place, networks, count, c->published->of, c->published->count, c->id, err);
+		r = cx_ports_publish(place, c->published->of, c->published->count, c->id, err);
 	return r;
 }
 
-int cx_container_publish(conex_container *c, const struct cx_networks *place,
-	const struct cx_network *const *networks, int count, conex_error **err)
+int cx_container_publish(conex_container *c, const struct cx_networks *place, conex_error **err)
 {
 	int wanted = c->task.plan->ports_count, is_chosen = 0, r = -EADDRINUSE;
 
@@ -162,7 +160,7 @@ int cx_container_publish(conex_container *c, const struct cx_networks *place,
 	if (!c->published)
 		return cx_fail_memory(err);
 	for (int i = 0; r == -EADDRINUSE && (i == 0 || (is_chosen && i < TRIES)); i++)
-		r = try_once(c, place, networks, count, &is_chosen, err);
+		r = try_once(c, place, &is_chosen, err);
 	c->published->is_published = r == 0;
 	return r;
 }

@@ -93,6 +93,8 @@ static int bring_up(const struct cx_networks *place, const struct cx_network *n,
 		r = cx_nft_open(&mine->nft, err);
 	if (r == 0)
 		r = cx_nft_network_add(mine->nft, n, err);
+	if (r > 0)
+		r = cx_nft_networks_add(mine->nft, place, err);
 	return r < 0 ? r : cx_bridge_up(n, err);
 }
 

@@ -120,7 +120,7 @@ int cx_bridge_make(const struct cx_network *n, conex_error **err)
 {
 	cx_autonetlink *s = NULL;
 	cx_autobatch b = { .count = 0 };
-	int r = cx_netlink_open(&s, err);
+	int r = cx_netlink_open(&s, NETLINK_ROUTE, err);
 
 	if (r < 0)
 		return r;
@@ -136,7 +136,7 @@ int cx_bridge_up(const struct cx_network *n, conex_error **err)
 	int r = index ? set_sysctls(n, err) : cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl", NULL, "%s", n->bridge);
 
 	if (r == 0)
-		r = cx_netlink_open(&s, err);
+		r = cx_netlink_open(&s, NETLINK_ROUTE, err);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < n->subnets; i++)
@@ -151,7 +151,7 @@ int cx_bridge_down(const struct cx_network *n, conex_error **err)
 	cx_autobatch b = { .count = 0 };
 	struct ifinfomsg about = { .ifi_family = AF_UNSPEC };
 	struct nl_msg *m;
-	int r = cx_netlink_open(&s, err);
+	int r = cx_netlink_open(&s, NETLINK_ROUTE, err);
 
 	if (r < 0)
 		return r;
@@ -196,7 +196,7 @@ static int take_routes(struct taken *t, conex_error **err)
 {
 	cx_autonetlink *s = NULL;
 	struct rtmsg about = { .rtm_family = AF_INET };
-	int r = cx_netlink_open(&s, err);
+	int r = cx_netlink_open(&s, NETLINK_ROUTE, err);
 
 	if (r == 0 && (r = cx_netlink_dump(s, RTM_GETROUTE, &about, sizeof about, take_route, t)) < 0)
 		return cx_fail(err, CONEX_STAGE_LAUNCH, r, "rtnetlink", NULL, "the routes");

@@ -101,7 +101,7 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 {
 	cx_autonetlink *s = NULL;
 	cx_autobatch b = { .count = 0 };
-	int r = cx_netlink_open(&s, err);
+	int r = cx_netlink_open(&s, NETLINK_ROUTE, err);
 
 	for (int i = 0; i < count && r == 0; i++) {
 		unsigned bridge = if_nametoindex(links[i].network->bridge);
@@ -204,7 +204,7 @@ int cx_link_delete(const char *text)
 		return -EINVAL;
 	if (cookie != cx_network_cookie())
 		return 0;       /* out of reach: it goes with the container's namespace */
-	r = cx_netlink_open(&s, NULL);
+	r = cx_netlink_open(&s, NETLINK_ROUTE, NULL);
 	if (r < 0)
 		return r;
 	m = cx_batch_add(&b, RTM_DELLINK, 0, &about, sizeof about, "%s", host);

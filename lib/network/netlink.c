@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-int cx_netlink_open(struct nl_sock **ret, conex_error **err)
+int cx_netlink_open(struct nl_sock **ret, int protocol, conex_error **err)
 {
 	struct nl_sock *s = nl_socket_alloc();
 	int r;
@@ -17,10 +17,10 @@ int cx_netlink_open(struct nl_sock **ret, conex_error **err)
 	if (!s)
 		return cx_fail_memory(err);
 	nl_socket_disable_seq_check(s);
-	r = nl_connect(s, NETLINK_ROUTE);
+	r = nl_connect(s, protocol);
 	if (r < 0) {
 		nl_socket_free(s);
-		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, "socket", nl_geterror(r), "rtnetlink");
+		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, "socket", nl_geterror(r), "netlink");
 	}
 	*ret = s;
 	return 0;

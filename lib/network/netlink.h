@@ -13,8 +13,8 @@
 #include "base/str.h"
 
 /* A socket of the network namespace that the calling thread is in. Opened for each piece of work: it costs
- * some microseconds, and is shared with nobody. */
-int cx_netlink_open(struct nl_sock **ret, conex_error **err);
+ * some microseconds, and is shared with nobody. `protocol`: NETLINK_ROUTE */
+int cx_netlink_open(struct nl_sock **ret, int protocol, conex_error **err);
 static inline void cx_netlink_closep(struct nl_sock **s) { nl_socket_free(*s); }
 #define cx_autonetlink cx_cleanup(cx_netlink_closep) struct nl_sock
 

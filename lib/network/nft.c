@@ -101,7 +101,10 @@ static int fail(conex_error **err, int r, const char *said, const char *object)
 
 /* ---- the table ---- */
 
-/* Published ports: who comes to an address of this machine goes on to the container, also from this machine. On
+/* Published ports: who comes to an address of this machine goes on to the container, also from this machine.
+ * Addresses are translated before the kernel looks whether they may come that way, so 127.0.0.1 must be left out
+ * of it: a machine beside us could reach what is published there. And since bridges let it through (route_localnet,
+ * for the way back), members are kept from it as it is on the wire: before translation. On
  * the way back everything that was sent on like that must pass here again, so hairpins (from the same network) and
  * 127.0.0.1 are masqueraded (and nobody is told that there were a shorter way), as is what goes into networks
  * without a way out, and what leaves for elsewhere. Forwarding: internal networks have no way out, networks none to
@@ -125,7 +128,12 @@ static const char table[] =
 	"		meta l4proto { tcp, udp, sctp } dnat ip6 to meta l4proto . ip6 daddr . th dport map @ports6\n"
 	"		meta l4proto { tcp, udp, sctp } dnat ip6 to meta l4proto . th dport map @any6\n"
 	"	}\n"
-	"	chain prerouting { type nat hook prerouting priority -100; fib daddr type local goto publish; }\n"
+	"	chain wire { type filter hook prerouting priority -300; ip daddr 127.0.0.0/8 iifname @bridges drop; }\n"
+	"	chain prerouting {\n"
+	"		type nat hook prerouting priority -100;\n"
+	"		ip daddr 127.0.0.0/8 return\n"
+	"		fib daddr type local goto publish\n"
+	"	}\n"
 	"	chain output {\n"
 	"		type nat hook output priority -100;\n"
 	"		ip6 daddr ::1 return\n"
@@ -134,6 +142,7 @@ static const char table[] =
 	"	chain redirects { type filter hook output priority 0; oifname @bridges icmp type redirect drop; }\n"
 	"	chain postrouting {\n"
 	"		type nat hook postrouting priority 100;\n"
+	"		oifname \"lo\" return\n"
 	"		ct status dnat oifname @internal masquerade\n"
 	"		ct status dnat oifname @bridges ip saddr 127.0.0.0/8 masquerade\n"
 	"		ct status dnat oifname @bridges ip saddr @subnets4 masquerade\n"
@@ -171,7 +180,7 @@ int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_err
 {
 	cx_autostr known = { 0 }, new = { 0 };
 	const char *said = "";
-	int r;
+	int r, is_new = 0;
 
 	add_network(&known, net, "add");
 	r = run(n, &known, &said);
@@ -179,8 +188,30 @@ int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_err
 		cx_str_addf(&new, "%s", table);
 		add_network(&new, net, "add");
 		r = run(n, &new, &said);
+		is_new = 1;
 	}
-	return r < 0 ? fail(err, r, said, net->name) : 0;
+	return r < 0 ? fail(err, r, said, net->name) : is_new;
+}
+
+static int add_if_up(struct cx_nft *n, const struct cx_networks *place, const char *name, conex_error **err)
+{
+	cx_autonetwork net = { .dir = -1 };
+
+	if (cx_network_load(place, name, &net, NULL) < 0 || !cx_bridge_is_up(&net))
+		return 0;
+	return cx_nft_network_add(n, &net, err);
+}
+
+int cx_nft_networks_add(struct cx_nft *n, const struct cx_networks *place, conex_error **err)
+{
+	cx_autofree char **names = NULL;
+	int count = cx_network_names(place, &names), r = 0;
+
+	if (count < 0)
+		return cx_fail(err, CONEX_STAGE_LAUNCH, count, NULL, NULL, "%s", place->path);
+	for (int i = 0; i < count && r >= 0; i++)
+		r = add_if_up(n, place, names[i], err);
+	return r < 0 ? r : 0;
 }
 
 static int is_empty(struct cx_nft *n)
@@ -225,54 +256,79 @@ static void add_key(struct cx_str *to, const struct cx_port *p, const char *verb
 		cx_port_protocol(p->protocol), is_any ? "" : host, is_any ? "" : " . ", p->host_port);
 }
 
+static void add_port(struct cx_str *to, const struct cx_port *p, const char *verb, const char *tag)
+{
+	char target[INET6_ADDRSTRLEN];
+
+	cx_address_print(&p->to, target);
+	add_key(to, p, verb);
+	if (tag)
+		cx_str_addf(to, " comment \"%s\"", tag);
+	cx_str_addf(to, " : %s . %u }\n", target, p->port);
+}
+
+/* All verbs of a kind together: the library makes one message of them. */
+static int add_and_delete(struct cx_nft *n, const struct cx_port *ports, int count, const char *verb)
+{
+	cx_autostr all = { 0 };
+
+	for (int i = 0; i < count; i++)
+		add_port(&all, &ports[i], verb, NULL);
+	for (int i = 0; i < count; i++) {
+		add_key(&all, &ports[i], "delete");
+		cx_str_addf(&all, " }\n");
+	}
+	return run(n, &all, NULL);
+}
+
+/* A key that leads elsewhere: EBUSY is older kernels' word for it. */
+static int is_taken(int r)
+{
+	return r == -EEXIST || r == -EBUSY;
+}
+
+/* The library's text shows the first of all, whichever it was: so each is tried, and taken back at once. */
+static int refuse_taken(struct cx_nft *n, const struct cx_port *ports, int count, const char *tag, conex_error **err)
+{
+	static const char mend[] = "publish it at another port, or 0: a free one";
+	char host[INET6_ADDRSTRLEN];
+
+	for (int i = 0; i < count; i++) {
+		if (!is_taken(add_and_delete(n, &ports[i], 1, "create")))
+			continue;
+		cx_address_print(&ports[i].host, host);
+		return cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRINUSE, "nftables", mend, "port %s %s %u of container %s is "
+			"another one's already", cx_port_protocol(ports[i].protocol), host, ports[i].host_port, tag);
+	}
+	return cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRINUSE, "nftables", mend, "a port of container %s is published twice", tag);
+}
+
 int cx_nft_ports_add(struct cx_nft *n, const struct cx_port *ports, int count, const char *tag, conex_error **err)
 {
 	cx_autostr all = { 0 };
-	char target[INET6_ADDRSTRLEN];
 	const char *said = "";
 	int r;
 
-	for (int i = 0; i < count; i++) {
-		cx_address_print(&ports[i].to, target);
-		add_key(&all, &ports[i], "create");
-		cx_str_addf(&all, " comment \"%s\" : %s . %u }\n", tag, target, ports[i].port);
-	}
+	for (int i = 0; i < count; i++)
+		add_port(&all, &ports[i], "create", tag);
 	r = run(n, &all, &said);
-	if (r == -EEXIST)
-		return cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRINUSE, "nftables", "publish it at another port, or 0: a free one",
-			"a port of container %s is another one's already", tag);
+	if (is_taken(r))
+		return refuse_taken(n, ports, count, tag, err);
 	return r < 0 ? fail(err, r, said, "the ports") : 0;
 }
 
-/* Looked at before it goes: by that key it may be another container's meanwhile. As long as it is ours nobody else
- * takes it away. */
-static int leads_there(struct cx_nft *n, const struct cx_port *p)
-{
-	cx_autostr look = { 0 };
-	char target[INET6_ADDRSTRLEN + 16], address[INET6_ADDRSTRLEN];
-	const char *output;
-
-	add_key(&look, p, "get");
-	cx_str_addf(&look, " }\n");
-	if (run(n, &look, NULL) < 0)
-		return 0;
-	cx_address_print(&p->to, address);
-	snprintf(target, sizeof target, " : %s . %u ", address, p->port);
-	output = n->output(n->context);
-	return output && strstr(output, target);
-}
-
+/* By that key it may be another container's meanwhile, and deleting looks at the key alone, also where a value is
+ * named. But adding what is there already is fine only with the same value: so both in one transaction delete what
+ * is ours or nothing, and none of the others has to be read for it. */
 int cx_nft_ports_remove(struct cx_nft *n, const struct cx_port *ports, int count)
 {
-	cx_autostr all = { 0 };
-	int found = 0;
+	int r = count > 0 ? add_and_delete(n, ports, count, "add") : 0, all = 0;
 
-	for (int i = 0; i < count; i++) {
-		if (!leads_there(n, &ports[i]))
-			continue;
-		add_key(&all, &ports[i], "delete");
-		cx_str_addf(&all, " }\n");
-		found++;
+	if (r < 0 && count > 1) {
+		for (int i = 0; i < count; i++)
+			if ((r = cx_nft_ports_remove(n, &ports[i], 1)) < 0)
+				all = r;
+		return all;
 	}
-	return found ? run(n, &all, NULL) : 0;
+	return r == -ENOENT || is_taken(r) ? 0 : r;     /* no table, or not ours */
 }

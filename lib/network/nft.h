@@ -14,8 +14,11 @@ void cx_nft_free(struct cx_nft *n);
 static inline void cx_nft_freep(struct cx_nft **n) { cx_nft_free(*n); }
 #define cx_autonft cx_cleanup(cx_nft_freep) struct cx_nft
 
-/* Masquerading and isolation of a network; both are fine where it is so already. */
+/* Masquerading and isolation of a network; both are fine where it is so already. 1: the table had to be made.
+ * Then it is the first network, or somebody has flushed all rules (as firewalls do when they are told of new
+ * ones), and all others are without: cx_nft_networks_add. */
 int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_error **err);
+int cx_nft_networks_add(struct cx_nft *n, const struct cx_networks *place, conex_error **err);
 int cx_nft_network_remove(struct cx_nft *n, const struct cx_network *net, conex_error **err);
 
 struct cx_port {
@@ -37,9 +40,13 @@ int cx_nft_ports_add(struct cx_nft *n, const struct cx_port *ports, int count, c
 /* Those that lead to where `ports` say; another container's stay. 0, -errno */
 int cx_nft_ports_remove(struct cx_nft *n, const struct cx_port *ports, int count);
 
+/* flows.c: what the kernel remembers of UDP that goes elsewhere (published), or there (withdrawn). How many, or
+ * -errno: the kernel can't tell (no nf_conntrack_netlink), which is no reason to fail. */
+int cx_flows_forget(const struct cx_port *ports, int count, int is_withdrawn);
+
 /* A container's ports: all of the above, in order and under the lock. */
-int cx_ports_publish(const struct cx_networks *place, const struct cx_network *const *networks, int count_networks,
-	const struct cx_port *ports, int count, const char *tag, conex_error **err);
+int cx_ports_publish(const struct cx_networks *place, const struct cx_port *ports, int count, const char *tag,
+	conex_error **err);
 int cx_ports_withdraw(const struct cx_networks *place, const struct cx_port *ports, int count);
 
 /* The journal's: "PATH PORT", with the networks' path (free), and its undoing: 0, -errno */

@@ -83,9 +83,9 @@ int cx_port_check(struct cx_port *p, const char *where, conex_error **err)
 	return 0;
 }
 
-/* Somebody may have flushed all rules (nft flush ruleset): then ours are made anew. */
-int cx_ports_publish(const struct cx_networks *place, const struct cx_network *const *networks, int count_networks,
-	const struct cx_port *ports, int count, const char *tag, conex_error **err)
+/* No table: somebody has flushed all rules (nft flush ruleset). Then ours are made anew. */
+static int publish(const struct cx_networks *place, const struct cx_port *ports, int count, const char *tag,
+	conex_error **err)
 {
 	struct cx_networks *mine = (struct cx_networks *)place;
 	cx_autoclose int lock = cx_networks_lock(place->dir);
@@ -98,9 +98,22 @@ int cx_ports_publish(const struct cx_networks *place, const struct cx_network *c
 		r = cx_nft_ports_add(mine->nft, ports, count, tag, err);
 	if (r != -ENOENT)
 		return r;
-	for (int i = 0, again = 0; i < count_networks && again == 0; i++)
-		again = cx_nft_network_add(mine->nft, networks[i], err);
-	return cx_nft_ports_add(mine->nft, ports, count, tag, err);
+	if (err) {
+		conex_error_free(*err);
+		*err = NULL;
+	}
+	r = cx_nft_networks_add(mine->nft, place, err);
+	return r < 0 ? r : cx_nft_ports_add(mine->nft, ports, count, tag, err);
+}
+
+int cx_ports_publish(const struct cx_networks *place, const struct cx_port *ports, int count, const char *tag,
+	conex_error **err)
+{
+	int r = publish(place, ports, count, tag, err);
+
+	if (r == 0)
+		cx_flows_forget(ports, count, 0);
+	return r;
 }
 
 int cx_ports_withdraw(const struct cx_networks *place, const struct cx_port *ports, int count)
@@ -109,7 +122,10 @@ int cx_ports_withdraw(const struct cx_networks *place, const struct cx_port *por
 	cx_autoclose int lock = cx_networks_lock(place->dir);
 	int r = lock < 0 ? lock : mine->nft ? 0 : cx_nft_open(&mine->nft, NULL);
 
-	return r < 0 ? r : cx_nft_ports_remove(mine->nft, ports, count);
+	r = r < 0 ? r : cx_nft_ports_remove(mine->nft, ports, count);
+	if (r == 0)
+		cx_flows_forget(ports, count, 1);
+	return r;
 }
 
 char *cx_port_text(const struct cx_networks *place, const struct cx_port *p)
@@ -137,5 +153,8 @@ int cx_port_undo(const char *text)
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	lock = dir < 0 ? -errno : cx_networks_lock(dir);
 	r = lock < 0 ? lock : cx_nft_open(&n, NULL);
-	return r < 0 ? r : cx_nft_ports_remove(n, &p, 1);
+	r = r < 0 ? r : cx_nft_ports_remove(n, &p, 1);
+	if (r == 0)
+		cx_flows_forget(&p, 1, 1);
+	return r;
 }

@@ -16,7 +16,7 @@ static int make_pair(const struct cx_veth *v, int ns, conex_error **err)
 	cx_autobatch b = { .count = 0 };
 	struct nlattr *info, *data, *other;
 	struct nl_msg *m;
-	int r = cx_netlink_open(&s, err);
+	int r = cx_netlink_open(&s, NETLINK_ROUTE, err);
 
 	if (r < 0)
 		return r;
@@ -100,7 +100,7 @@ int cx_veth_make(const struct cx_veth *v, int ns, int inside, conex_error **err)
 	}
 	nl_socket_disable_seq_check(inner);
 	if (r == 0)
-		r = cx_netlink_open(&host, err);
+		r = cx_netlink_open(&host, NETLINK_ROUTE, err);
 	if (r == 0)
 		r = configure(host, v->host_name, &v->host_address, v->host_prefix, NULL, err);
 	return r < 0 ? r : configure(inner, v->name, &v->address, v->prefix, &v->gateway, err);

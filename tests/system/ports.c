@@ -15,11 +15,13 @@ static void world_made(void)
 	CHECK_INT(command("ip addr add " HOST6 "/64 dev world0 nodad"), 0);
 }
 
+#define MAY_ROUTE OCI({"process": {"capabilities": {"bounding": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"], \
+	"effective": ["CAP_NET_ADMIN"]}}})
+
 /* A program of the host's in the world's network. */
 static int in_world(const char *script)
 {
-	struct conex_run_options o = { .share = CONEX_NS_ALL, .oci = OCI({"process": {"capabilities": {
-		"bounding": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"], "effective": ["CAP_NET_ADMIN"]}}}) };
+	struct conex_run_options o = { .share = CONEX_NS_ALL, .oci = MAY_ROUTE };
 
 	o.join = (conex_namespace *const[]){ world, NULL };
 	return box_run(&o, script);
@@ -149,19 +151,31 @@ static int datagram_answered(int fd)
 	return 0;
 }
 
-TEST(datagrams)
+static conex_container *datagram_server(void)
 {
 	conex_container *c = box_start(BOX(.network = "bridge", .ports = CONEX_PORTS({ HOST, 5353, 53, "udp" }),
 		.mounts = CONEX_MOUNTS(BOX_USR)), CONEX_STRINGS("/probe", "datagrams"));
+
+	box_good(c ? 0 : -1, "server", __FILE__, __LINE__);
+	return c;
+}
+
+/* Who goes on asking from one socket is answered though it began before there was a container, and by the next one
+ * when that is gone. */
+TEST(datagrams)
+{
+	conex_container *c;
 	int fd = -1;
 
-	if (!box_good(c ? 0 : -1, "server", __FILE__, __LINE__))
-		return;
-	CHECK_INT(conex_container_port(c, 53, "udp"), 5353);
+	CHECK_INT(box_run(BOX(.network = "bridge"), "true"), 0);        /* the network is there */
 	GOOD(conex_namespace_take_socket(world, AF_INET, SOCK_DGRAM, 0, &fd, &box.err));
-	CHECK(datagram_answered(fd));
+	CHECK(!datagram_answered(fd));
+	for (int i = 0; i < 2 && (c = datagram_server()); i++) {
+		CHECK_INT(conex_container_port(c, 53, "udp"), 5353);
+		CHECK(datagram_answered(fd));
+		box_end(c);
+	}
 	close(fd);
-	box_end(c);
 }
 
 /* Both ways of the kernel's: bridged packets meet nftables in the bridge, or not. */
@@ -183,6 +197,7 @@ TEST(without_bridge_netfilter)
 /* ---- the way out, and in ---- */
 
 #define WORLD "busybox nc -w 3 192.0.2.2 9090 </dev/null 2>/dev/null | grep -q hello"
+#define WORLD6 "busybox nc -w 3 2001:db8::2 9090 </dev/null 2>/dev/null | grep -q hello"
 
 static conex_container *world_server(void)
 {
@@ -203,9 +218,14 @@ TEST(way_out)
 	conex_container *c = world_server();
 
 	GOOD(network("inner", CONEX_NETWORK_INTERNAL, NULL));
+	CHECK_INT(in_world("ip addr replace 2001:db8::2/64 dev eth0 nodad"), 0);
 	CHECK_INT(box_run(BOX(.network = "bridge"), WORLD), 0);
+	CHECK_INT(box_run(BOX(.network = "bridge"), WORLD6), 0);
 	CHECK(box_run(BOX(.network = "inner"), WORLD) != 0);
-	CHECK(box_run(BOX(.network = "inner"), "ip route add default via $(ip route | sed 's/0.22.*/1/') dev eth0; " WORLD) != 0);
+	CHECK(box_run(BOX(.network = "inner", .oci = MAY_ROUTE), "ip route add default via $(ip route | sed 's,0/22.*,1,') dev eth0"
+		" && ip route | grep -q ^default || exit 0; " WORLD) != 0);
+	CHECK(box_run(BOX(.network = "inner", .oci = MAY_ROUTE), "ip -6 route add default via $(ip -6 route | sed -n 's,^\\(fd.*::\\)/64.*,\\11,p')"
+		" dev eth0 && ip -6 route | grep -q ^default || exit 0; " WORLD6) != 0);
 	CHECK(box_run(NULL, WORLD) != 0);
 	GOOD(gone("inner"));
 	box_end(c);
@@ -214,17 +234,20 @@ TEST(way_out)
 TEST(apart)
 {
 	conex_container *c, *d;
-	const char *address;
+	const char *address, *address6;
 
 	GOOD(network("a", 0, NULL));
 	GOOD(network("b", 0, NULL));
-	c = published("a", CONEX_PORTS({ HOST, 8083, 80, NULL }));
+	c = published("a", CONEX_PORTS({ HOST, 8083, 80, NULL }, { HOST6, 8083, 80, NULL }));
 	address = conex_container_address(c, NULL, AF_INET);
-	CHECK(from_network("a", address, 80));
-	CHECK(!from_network("b", address, 80));         /* networks are apart … */
-	CHECK(from_network("b", HOST, 8083));           /* … but what is published is so for all */
-	CHECK_INT(in_world(say("ip route add %s/32 via " HOST, address)), 0);
-	CHECK(!from_world(address, 80));                /* nor does one get in by a route */
+	address6 = conex_container_address(c, NULL, AF_INET6);
+	CHECK(from_network("a", address, 80) && from_network("a", address6, 80));
+	CHECK(!from_network("b", address, 80) && !from_network("b", address6, 80));     /* networks are apart … */
+	CHECK(from_network("b", HOST, 8083) && from_network("b", HOST6, 8083));         /* … but what is published is so for all */
+	CHECK_INT(box_exec(c, NULL, "nc -w 3 " HOST6 " 8083 </dev/null | grep -q hello"), 0);
+	CHECK_INT(in_world(say("ip route add %s/32 via " HOST " && ip -6 route add %s/128 via " HOST6, address, address6)), 0);
+	CHECK(from_world(HOST6, 8083));
+	CHECK(!from_world(address, 80) && !from_world(address6, 80));                   /* nor does one get in by a route */
 	GOOD(network("inner", CONEX_NETWORK_INTERNAL, NULL));
 	d = published("inner", CONEX_PORTS({ HOST, 8084, 80, NULL }));
 	CHECK(from_host(HOST, 8084));
@@ -234,6 +257,82 @@ TEST(apart)
 	GOOD(gone("inner"));
 	GOOD(gone("a"));
 	GOOD(gone("b"));
+}
+
+/* ---- 127.0.0.1 is the machine's own ---- */
+
+/* 127.0.0.1 by way of a gateway, as a machine beside us can send it. */
+#define BY_WAY_OF(gateway) "ip addr flush dev lo; ip route add 127.0.0.1 via " gateway " dev eth0; "
+#define ASK_LOOPBACK(port) "busybox nc -w 3 127.0.0.1 " port " </dev/null 2>/dev/null | grep -q hello"
+
+/* A program of the host's, at 127.0.0.1 alone. */
+static pid_t host_server(int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	pid_t pid;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	CHECK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 5) == 0);
+	fflush(stdout);
+	pid = fork();
+	while (pid == 0) {
+		int one = accept(fd, NULL, NULL);
+
+		if (write(one, "hello", 5) != 5)
+			_exit(1);
+		close(one);
+	}
+	close(fd);
+	return pid;
+}
+
+/* What is published at 127.0.0.1 is so for this machine alone, though the port is translated before any route is
+ * asked for; and that bridges let 127.0.0.1 through opens nothing of the host's to members. */
+TEST(loopback_is_not_reached_from_elsewhere)
+{
+	conex_container *c = published("bridge", CONEX_PORTS({ NULL, 8080, 80, NULL }, { HOST, 8080, 80, NULL }));
+	pid_t pid = host_server(7070);
+	const struct conex_run_options o = { .network = "bridge", .oci = OCI({"process": {"capabilities": {
+		"bounding": ["CAP_NET_ADMIN"], "permitted": ["CAP_NET_ADMIN"], "effective": ["CAP_NET_ADMIN"]}},
+		"linux": {"sysctl": {"net.ipv4.conf.all.route_localnet": "1"}}}) };
+	const char *to_gateway = "ip addr flush dev lo; ip route add 127.0.0.1 via $(ip route | sed -n 's/^default via "
+		"\\([0-9.]*\\).*/\\1/p') dev eth0 && ";
+
+	CHECK(from_host("127.0.0.1", 8080) && from_host("127.0.0.1", 7070));
+	CHECK_INT(in_world("echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet"), 0);
+	CHECK(from_world(HOST, 8080));
+	CHECK(in_world(BY_WAY_OF(HOST) ASK_LOOPBACK("8080")) != 0);
+	CHECK_INT(in_world("ip route | grep -q '^127.0.0.1 via " HOST "'"), 0);
+	CHECK_INT(box_run(&o, say("%s ip route | grep -q '^127.0.0.1 via'", to_gateway)), 0);
+	CHECK(box_run(&o, say("%s nc -w 3 127.0.0.1 8080 </dev/null | grep -q hello", to_gateway)) != 0);
+	CHECK(box_run(&o, say("%s nc -w 3 127.0.0.1 7070 </dev/null | grep -q hello", to_gateway)) != 0);
+	CHECK_INT(in_world("ip route del 127.0.0.1 via " HOST "; ip addr add 127.0.0.1/8 dev lo"), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	box_end(c);
+}
+
+/* The host that comes to its own bridge is seen under the address it comes from. */
+TEST(host_is_not_masqueraded_to_itself)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET }, seen = { 0 };
+	socklen_t size = sizeof a;
+	int to, from, fd;
+
+	GOOD(network("site", 0, CONEX_STRINGS("10.77.0.0/24")));
+	inet_aton("10.77.0.1", &a.sin_addr);
+	to = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	from = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(bind(to, (struct sockaddr *)&a, sizeof a) == 0 && listen(to, 1) == 0);
+	CHECK(getsockname(to, (struct sockaddr *)&a, &size) == 0);
+	CHECK(connect(from, (struct sockaddr *)&a, sizeof a) == 0);
+	fd = accept(to, (struct sockaddr *)&seen, &size);
+	CHECK(fd >= 0 && seen.sin_addr.s_addr == a.sin_addr.s_addr);
+	close(fd);
+	close(from);
+	close(to);
+	GOOD(gone("site"));
 }
 
 /* ---- refused ---- */
@@ -252,6 +351,9 @@ TEST(ports_taken)
 	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8080, 81, NULL })), -EADDRINUSE);
 	SAID("another one's");
 	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8079, 81, NULL }, { HOST, 8080, 81, NULL })), -EADDRINUSE);
+	SAID("tcp " HOST " 8080");
+	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8079, 81, NULL }, { HOST, 8079, 82, NULL })), -EADDRINUSE);
+	SAID("published twice");
 	CHECK_INT(refused("bridge", CONEX_PORTS({ HOST, 8079, 81, NULL })), 0);         /* nothing was left of it */
 	CHECK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 1) == 0);
 	CHECK_INT(refused("bridge", CONEX_PORTS({ "127.0.0.1", 8090, 80, NULL })), -EADDRINUSE);
@@ -298,18 +400,28 @@ TEST(others_rules_stay)
 	CHECK_INT(command("nft delete table inet filter"), 0);
 }
 
-/* Somebody flushes all: the next one brings ours back. */
+/* Somebody flushes all: the next one brings ours back, for all networks, whether it publishes or is new. */
 TEST(flushed)
 {
 	conex_container *c;
 
+	GOOD(network("inner", CONEX_NETWORK_INTERNAL, NULL));
 	CHECK_INT(box_run(BOX(.network = "bridge"), "true"), 0);
 	CHECK_INT(command("nft flush ruleset"), 0);
 	c = published("bridge", CONEX_PORTS({ HOST, 8080, 80, NULL }));
+	CHECK(box.err == NULL);
 	CHECK(from_world(HOST, 8080));
+	CHECK_INT(command("nft list set inet conex internal | grep -q cx-inner"), 0);
+	CHECK_INT(command("nft flush ruleset"), 0);
+	GOOD(network("new", 0, NULL));
+	CHECK_INT(command("nft list set inet conex internal | grep -q cx-inner"), 0);
+	CHECK_INT(command("nft list set inet conex bridges | tr -d '\\n' | grep cx-bridge | grep -q cx-new"), 0);
 	CHECK_INT(command("nft flush ruleset"), 0);
 	box_end(c);
 	GOOD(gone("bridge"));
+	GOOD(gone("inner"));
+	GOOD(gone("new"));
+	CHECK_INT(command("nft list tables | grep -q conex"), 256);
 }
 
 static void die_with_a_port(void)
@@ -354,6 +466,8 @@ static void tests(void)
 	RUN(without_bridge_netfilter);
 	RUN(way_out);
 	RUN(apart);
+	RUN(loopback_is_not_reached_from_elsewhere);
+	RUN(host_is_not_masqueraded_to_itself);
 	RUN(ports_taken);
 	RUN(bad_ports);
 	RUN(others_rules_stay);
