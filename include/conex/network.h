@@ -12,10 +12,9 @@ CONEX_BEGIN_DECLARATIONS
 
 /* A published port: who comes to it on this machine goes on to the container's, in the first of its networks
  * that has an address of that family. Frozen. address: one of this machine's, "0.0.0.0" or "::" (all of a
- * family); NULL: 127.0.0.1 (and not ::1, to which
- * Linux has no way back). host_port 0: a free one (conex_container_port tells). protocol: "tcp",
- * "udp", "sctp"; NULL: tcp. A port is refused (-EADDRINUSE) that another container has, or on which a program
- * of the host's listens now. */
+ * family); NULL: 127.0.0.1 (and not ::1, to which Linux has no way back). host_port 0: a free one
+ * (conex_container_port tells). protocol: "tcp", "udp", "sctp"; NULL: tcp. A port is refused (-EADDRINUSE)
+ * that another container has, or on which a program of the host's listens now. */
 struct conex_port { const char *address; uint16_t host_port, port; const char *protocol; };
 #ifndef __cplusplus
 #define CONEX_PORTS(...) ((const struct conex_port[]){ __VA_ARGS__, { NULL, 0, 0, NULL } })
