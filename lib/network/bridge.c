@@ -44,29 +44,13 @@ static void add_bridge(struct cx_batch *b, const struct cx_network *n)
 	cx_batch_nest_end(m, info);
 }
 
+/* NODAD fits: the address is ours alone, and without a member nobody would answer for it. */
 static void add_address(struct cx_batch *b, const struct cx_subnet *s, int index)
 {
 	struct cx_address a = cx_subnet_address(s, 1);
-	struct ifaddrmsg about = { .ifa_family = (unsigned char)a.family, .ifa_prefixlen = (unsigned char)s->prefix,
-		.ifa_index = (unsigned)index };
-	char text[INET6_ADDRSTRLEN];
-	struct nl_msg *m;
 
-	cx_address_print(&a, text);
-	m = cx_batch_add(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "address %s", text);
-	if (m)
+	if (cx_batch_address(b, index, &a, s->prefix))
 		b->fine[b->count - 1] = -EEXIST;
-	cx_batch_put(b, m, IFA_LOCAL, a.byte, (size_t)cx_address_size(a.family));
-	cx_batch_put(b, m, IFA_ADDRESS, a.byte, (size_t)cx_address_size(a.family));
-	if (a.family == AF_INET6)       /* it is ours alone; without a member nobody would answer for it */
-		cx_batch_put_u32(b, m, IFA_FLAGS, IFA_F_NODAD);
-}
-
-static void add_up(struct cx_batch *b, int index)
-{
-	struct ifinfomsg about = { .ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-
-	cx_batch_add(b, RTM_NEWLINK, 0, &about, sizeof about, "up");
 }
 
 static int set_sysctl(const char *path, const char *value)
@@ -141,7 +125,7 @@ int cx_bridge_up(const struct cx_network *n, conex_error **err)
 		return r;
 	for (int i = 0; i < n->subnets; i++)
 		add_address(&b, &n->subnet[i], index);
-	add_up(&b, index);
+	cx_batch_up(&b, index);
 	return cx_batch_send(s, &b, n->name, err);
 }
 

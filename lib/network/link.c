@@ -119,34 +119,14 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 
 /* ---- inside ---- */
 
+/* The lease says that nobody else has it: no second of waiting. */
 static void add_inner_address(struct cx_batch *b, const struct cx_link *l, int n, const struct cx_subnet *s)
 {
-	struct cx_address a = cx_subnet_address(s, l->number);
-	size_t size = (size_t)cx_address_size(a.family);
-	struct ifaddrmsg about = { .ifa_family = (unsigned char)a.family, .ifa_prefixlen = (unsigned char)s->prefix,
-		.ifa_index = (unsigned)(FIRST_INDEX + n) };
-	struct nl_msg *m = cx_batch_add(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "address");
+	struct cx_address a = cx_subnet_address(s, l->number), broadcast = cx_subnet_address(s, cx_subnet_last(s) + 1);
+	struct nl_msg *m = cx_batch_address(b, FIRST_INDEX + n, &a, s->prefix);
 
-	cx_batch_put(b, m, IFA_LOCAL, a.byte, size);
-	cx_batch_put(b, m, IFA_ADDRESS, a.byte, size);
-	if (a.family == AF_INET) {
-		struct cx_address broadcast = cx_subnet_address(s, cx_subnet_last(s) + 1);
-
-		cx_batch_put(b, m, IFA_BROADCAST, broadcast.byte, size);
-	} else {                /* the lease says that nobody else has it: no second of waiting */
-		cx_batch_put_u32(b, m, IFA_FLAGS, IFA_F_NODAD);
-	}
-}
-
-static void add_default_route(struct cx_batch *b, int n, const struct cx_subnet *s)
-{
-	struct cx_address gateway = cx_subnet_address(s, 1);
-	struct rtmsg about = { .rtm_family = (unsigned char)gateway.family, .rtm_table = RT_TABLE_MAIN,
-		.rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST, .rtm_scope = RT_SCOPE_UNIVERSE };
-	struct nl_msg *m = cx_batch_add(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "route");
-
-	cx_batch_put(b, m, RTA_GATEWAY, gateway.byte, (size_t)cx_address_size(gateway.family));
-	cx_batch_put_u32(b, m, RTA_OIF, (uint32_t)(FIRST_INDEX + n));
+	if (a.family == AF_INET)
+		cx_batch_put(b, m, IFA_BROADCAST, broadcast.byte, (size_t)cx_address_size(a.family));
 }
 
 /* The first network that has a way out gives the default route of each family. */
@@ -157,17 +137,16 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 	for (int n = 0; n < count; n++) {
 		const struct cx_network *net = links[n].network;
 		cx_autobatch b = { .count = 0 };
-		struct ifinfomsg up = { .ifi_index = FIRST_INDEX + n, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
 		int r;
 
 		for (int i = 0; i < net->subnets; i++)
 			add_inner_address(&b, &links[n], n, &net->subnet[i]);
-		cx_batch_add(&b, RTM_NEWLINK, 0, &up, sizeof up, "up");
+		cx_batch_up(&b, FIRST_INDEX + n);
 		for (int i = 0; i < net->subnets && !(net->flags & CONEX_NETWORK_INTERNAL); i++) {
-			int v6 = net->subnet[i].base.family == AF_INET6;
+			struct cx_address gateway = cx_subnet_address(&net->subnet[i], 1);
 
-			if (!routed[v6]++)
-				add_default_route(&b, n, &net->subnet[i]);
+			if (!routed[gateway.family == AF_INET6]++)
+				cx_batch_default_route(&b, FIRST_INDEX + n, &gateway);
 		}
 		r = cx_batch_bytes(&b, to);
 		if (r < 0)

@@ -2,6 +2,7 @@
  * linux/if_link.h say. */
 #include "network/netlink.h"
 
+#include <net/if.h>
 #include <netlink/errno.h>
 #include <netlink/netlink.h>
 #include <stdarg.h>
@@ -81,6 +82,40 @@ void cx_batch_nest_end(struct nl_msg *m, struct nlattr *nest)
 {
 	if (nest)
 		nla_nest_end(m, nest);
+}
+
+struct nl_msg *cx_batch_address(struct cx_batch *b, int index, const struct cx_address *a, int prefix)
+{
+	struct ifaddrmsg about = { .ifa_family = (unsigned char)a->family, .ifa_prefixlen = (unsigned char)prefix,
+		.ifa_index = (unsigned)index };
+	size_t size = (size_t)cx_address_size(a->family);
+	char text[INET6_ADDRSTRLEN];
+	struct nl_msg *m;
+
+	cx_address_print(a, text);
+	m = cx_batch_add(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "address %.31s", text);
+	cx_batch_put(b, m, IFA_LOCAL, a->byte, size);
+	cx_batch_put(b, m, IFA_ADDRESS, a->byte, size);
+	if (a->family == AF_INET6)
+		cx_batch_put_u32(b, m, IFA_FLAGS, IFA_F_NODAD);
+	return m;
+}
+
+void cx_batch_default_route(struct cx_batch *b, int index, const struct cx_address *gateway)
+{
+	struct rtmsg about = { .rtm_family = (unsigned char)gateway->family, .rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST, .rtm_scope = RT_SCOPE_UNIVERSE };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "the gateway's route");
+
+	cx_batch_put(b, m, RTA_GATEWAY, gateway->byte, (size_t)cx_address_size(gateway->family));
+	cx_batch_put_u32(b, m, RTA_OIF, (uint32_t)index);
+}
+
+void cx_batch_up(struct cx_batch *b, int index)
+{
+	struct ifinfomsg about = { .ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+
+	cx_batch_add(b, RTM_NEWLINK, 0, &about, sizeof about, "up");
 }
 
 int cx_batch_bytes(const struct cx_batch *b, struct cx_str *to)

@@ -11,6 +11,7 @@
 #include <netlink/socket.h>
 #include "base/error.h"
 #include "base/str.h"
+#include "network/subnet.h"
 
 /* A socket of the network namespace that the calling thread is in. Opened for each piece of work: it costs
  * some microseconds, and is shared with nobody. `protocol`: NETLINK_ROUTE */
@@ -38,6 +39,11 @@ void cx_batch_put_text(struct cx_batch *b, struct nl_msg *m, int type, const cha
 void cx_batch_put_u32(struct cx_batch *b, struct nl_msg *m, int type, uint32_t value);
 struct nlattr *cx_batch_nest(struct cx_batch *b, struct nl_msg *m, int type);
 void cx_batch_nest_end(struct nl_msg *m, struct nlattr *nest);
+
+/* Of an interface by its index: an address (of IPv6 without asking whether it is another's), a default route, up. */
+struct nl_msg *cx_batch_address(struct cx_batch *b, int index, const struct cx_address *a, int prefix);
+void cx_batch_default_route(struct cx_batch *b, int index, const struct cx_address *gateway);
+void cx_batch_up(struct cx_batch *b, int index);
 
 /* Sends all; the kernel goes on behind one that it refuses. 0, or the first refusal, in words. */
 int cx_batch_send(struct nl_sock *s, struct cx_batch *b, const char *object, conex_error **err);

@@ -36,36 +36,6 @@ static int make_pair(const struct cx_veth *v, int ns, conex_error **err)
 	return cx_batch_send(s, &b, v->host_name, err);
 }
 
-static void add_end(struct cx_batch *b, int index, const struct cx_address *a, int prefix)
-{
-	struct ifaddrmsg about = { .ifa_family = (unsigned char)a->family, .ifa_prefixlen = (unsigned char)prefix,
-		.ifa_index = (unsigned)index };
-	struct ifinfomsg up = { .ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-	struct nl_msg *m;
-
-	if (a->family) {
-		m = cx_batch_add(b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "the address");
-		cx_batch_put(b, m, IFA_LOCAL, a->byte, (size_t)cx_address_size(a->family));
-		cx_batch_put(b, m, IFA_ADDRESS, a->byte, (size_t)cx_address_size(a->family));
-		if (a->family == AF_INET6)
-			cx_batch_put_u32(b, m, IFA_FLAGS, IFA_F_NODAD);
-	}
-	cx_batch_add(b, RTM_NEWLINK, 0, &up, sizeof up, "up");
-}
-
-static void add_gateway(struct cx_batch *b, int index, const struct cx_address *gateway)
-{
-	struct rtmsg about = { .rtm_family = (unsigned char)gateway->family, .rtm_table = RT_TABLE_MAIN,
-		.rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST, .rtm_scope = RT_SCOPE_UNIVERSE };
-	struct nl_msg *m;
-
-	if (!gateway->family)
-		return;
-	m = cx_batch_add(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "the gateway's route");
-	cx_batch_put(b, m, RTA_GATEWAY, gateway->byte, (size_t)cx_address_size(gateway->family));
-	cx_batch_put_u32(b, m, RTA_OIF, (uint32_t)index);
-}
-
 /* A socket asks in the network that it was made in. */
 static int index_of(struct nl_sock *s, const char *name)
 {
@@ -83,9 +53,11 @@ static int configure(struct nl_sock *s, const char *name, const struct cx_addres
 
 	if (index < 0)
 		return cx_fail(err, CONEX_STAGE_LAUNCH, index, "ioctl", NULL, "%s", name);
-	add_end(&b, index, a, prefix);
-	if (gateway)
-		add_gateway(&b, index, gateway);
+	if (a->family)
+		cx_batch_address(&b, index, a, prefix);
+	cx_batch_up(&b, index);
+	if (gateway && gateway->family)
+		cx_batch_default_route(&b, index, gateway);
 	return cx_batch_send(s, &b, name, err);
 }
 
