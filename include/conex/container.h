@@ -62,7 +62,8 @@ struct conex_run_options {
 	const char *rootfs;                 /* a directory, instead of an image */
 	const struct conex_mount *mounts;   /* CONEX_MOUNTS({ "/srv", "/data", NULL, "ro" }) */
 	const struct conex_limits *limits;
-	const char *network;                /* NULL: loopback only; "host"; or networks' names: "site,back" */
+	const char *network;                /* NULL: loopback only; "host"; networks' names and devices of the host's
+	                                     * that move in: "site,back,device:can0"; "container:ID": that one's */
 	const struct conex_port *ports;     /* CONEX_PORTS({ "127.0.0.1", 8080, 80, "tcp" }) */
 	uint32_t share;                     /* CONEX_NS_…: these stay the host's */
 	conex_namespace *const *join;       /* these instead of new ones; NULL-ended */

@@ -1,7 +1,8 @@
 /* conex/network.h: named networks and published ports.
  *
  * A network is a bridge of the host's with a subnet of each family, a way out by masquerading (unless it is
- * internal) and members: containers whose .network names it. Networks belong to the network namespace that
+ * internal) and members: containers whose .network names it. With the driver "macvlan" its members are on the
+ * network of a device of the host's instead, each with a MAC of its own. Networks belong to the network namespace that
  * the caller is in, not to a context: every process there sees them. They live until they are deleted or the
  * machine is booted. All of it takes CAP_NET_ADMIN. */
 #ifndef CONEX_NETWORK_H
@@ -26,21 +27,26 @@ struct conex_port { const char *address; uint16_t host_port, port; const char *p
 struct conex_network_options {
 	size_t size;
 	uint64_t flags;             /* CONEX_NETWORK_... */
-	const char *driver;         /* NULL: "bridge", the one that this version knows */
-	const char *parent;         /* of other drivers: leave it NULL */
+	const char *driver;         /* NULL: "bridge"; "macvlan" */
+	const char *parent;         /* macvlan: the device that members are on; else NULL */
 	const char *const *subnets; /* "10.1.2.0/24", "fd00:1::/64" ... NULL: a free one of each family */
-	uint32_t mtu;               /* bytes; 0: the kernel's */
+	uint32_t mtu;               /* bytes; 0: the kernel's (macvlan: the parent's) */
+	const char *range;          /* members' addresses are of this part of a subnet: "10.1.2.64/26"; NULL: of all */
+	const char *const *gateways;/* macvlan: the routers, at most one of a family; NULL: a subnet's first address */
 };
 
 /* Makes a network: a bridge "cx-NAME" (of long names an abbreviation) with the first address of each
- * subnet, which are its members' gateways. Without .subnets: a free IPv4 one of 1,022 addresses in
+ * subnet, which are its members' gateways. Of macvlan nothing is made here: its subnets are those of the parent's
+ * network, and have to be named; where others have addresses there, .range says which are the members'. Nobody
+ * asks whether somebody else has one. The host itself doesn't reach its members (Linux keeps a device and its
+ * macvlans apart), and they have no published ports. Without .subnets: a free IPv4 one of 1,022 addresses in
  * 10.200.0.0 to 10.215.255.255, that is in no route and no other network, and a random unique local
  * IPv6 one (RFC 4193). Unless it is internal this turns the machine's IP forwarding on (ip_forward,
  * ipv6.conf.all.forwarding; interfaces that take router advertisements go on taking them) and leaves
  * it on. The name "bridge" needn't be created: the first container that asks for it does. options:
  * NULL for the defaults.
- * Returns: 0; -EEXIST a network or a device of that name; -EINVAL a name, flag or subnet that can't
- * be; -EOPNOTSUPP another driver; -EADDRNOTAVAIL no free subnet; -EPERM without CAP_NET_ADMIN;
+ * Returns: 0; -EEXIST a network or a device of that name; -EINVAL a name, flag, subnet, range or gateway that can't
+ * be; -EOPNOTSUPP another driver; -ENODEV no such parent; -EADDRNOTAVAIL no free subnet; -EPERM without CAP_NET_ADMIN;
  * -ELIBACC libnftables.so.1 isn't there; the usual.
  * Threads: any. Since: 0.1 */
 int conex_network_create(conex *cx, const char *name, const struct conex_network_options *options,
@@ -56,8 +62,8 @@ int conex_network_delete(conex *cx, const char *name, conex_error **err);
  * Threads: any. Since: 0.1 */
 int conex_network_list(conex *cx, char ***ret_names, conex_error **err);
 
-/* A network as JSON: {"name", "driver", "bridge", "subnets", "internal", "mtu", "members":
- * [{"container", "addresses"}]}. Owner: free(3).
+/* A network as JSON: {"name", "driver", "bridge" or "parent", "subnets", "internal", "mtu", "range", "gateways",
+ * "members": [{"container", "addresses"}]}. Owner: free(3).
  * Returns: 0; -ENOENT none of that name; the usual.
  * Threads: any. Since: 0.1 */
 int conex_network_json(conex *cx, const char *name, char **ret_json, conex_error **err);

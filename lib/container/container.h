@@ -262,18 +262,29 @@ void cx_brokers_let_go(conex *cx);                      /* the same in a forked 
 int cx_container_members(const conex_container *c, pid_t **ret);        /* count, -errno. free */
 int cx_container_signal_members(const conex_container *c, int sig, conex_error **err);
 
+/* modes.c: .network's words */
+int cx_modes_check(const char *list, conex_error **err);
+int cx_modes_networks(const char *list, char **ret);    /* the names with commas between; NULL: none. 0, -ENOMEM */
+json_t *cx_modes_devices(const char *list);
+/* 1: *ret is another container's network namespace; 0: it isn't asked for. Not locked */
+int cx_modes_join(conex *cx, const char *list, conex_namespace **ret, conex_error **err);
+
+/* attach.c: at the barrier of a container that waits for its interfaces. Locked */
+void cx_attach_begin(conex_container *c);
+
 /* network.c */
-int cx_networks_check(const char *list, conex_error **err);
 int cx_container_join(conex_container *c, struct cx_str *inside, conex_error **err);    /* not locked */
 int cx_container_link(conex_container *c, conex_error **err);   /* at the barrier: its pid is the child's */
 void cx_container_let_networks_go(conex_container *c);
 int cx_container_leave(conex_container *c);             /* 1; 0: again in a moment. Not locked */
 void cx_container_joined_free(conex_container *c);
+const char *cx_container_bridged(const conex_container *c, int family);
 void cx_container_take_addresses(conex_container *c, const char *const *notes, int count);
 
 /* ports.c */
 struct cx_networks;
-int cx_ports_read(const struct conex_run_options *o, struct cx_wanted **ret, int *ret_count, conex_error **err);
+int cx_ports_read(const struct conex_run_options *o, int networked, struct cx_wanted **ret, int *ret_count,
+	conex_error **err);
 int cx_container_publish(conex_container *c, const struct cx_networks *place, conex_error **err);      /* not locked */
 void cx_container_withdraw(conex_container *c);         /* not locked */
 void cx_container_take_ports(conex_container *c, const char *const *notes, int count);

@@ -64,13 +64,6 @@ void cx_hooks_ended(conex_container *c, enum cx_hooks_stage stage, const conex_e
 	cx_context_notify(c->task.cx);
 }
 
-static void link_networks(conex_container *c)
-{
-	int r = cx_container_link(c, c->task.error ? NULL : &c->task.error);
-
-	cx_task_lift(&c->task, r < 0 ? ECANCELED : 0);
-}
-
 static void at_barrier(struct cx_task *t, const struct cx_message *m)
 {
 	t->pid = m->started.pid;
@@ -79,7 +72,7 @@ static void at_barrier(struct cx_task *t, const struct cx_message *m)
 	else if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_MAPS)
 		cx_maps_begin((conex_container *)t);
 	else if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_NETWORK)
-		link_networks((conex_container *)t);
+		cx_attach_begin((conex_container *)t);
 	else if (t->kind == CX_TASK_CONTAINER)
 		cx_hooks_begin((conex_container *)t, CX_HOOKS_RUNTIME);
 }

@@ -23,27 +23,6 @@ struct cx_joined {
 	struct joined of[CX_LINKS_MAX];
 };
 
-/* ---- names ---- */
-
-int cx_networks_check(const char *list, conex_error **err)
-{
-	cx_autofree char *copy = strdup(list);
-	char *rest = copy, *name;
-	int n = 0;
-
-	if (!copy)
-		return cx_fail_memory(err);
-	while ((name = strsep(&rest, ","))) {
-		int r = cx_network_check_name(name, "conex_run_options.network", err);
-
-		if (r < 0)
-			return r;
-		if (++n > CX_LINKS_MAX)
-			return cx_refuse(err, -E2BIG, "conex_run_options.network", list, "at most %d networks", CX_LINKS_MAX);
-	}
-	return 0;
-}
-
 /* ---- taking ---- */
 
 /* Written down first; another process may be faster, then it is another address. */
@@ -103,13 +82,15 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 
 		j->link = (struct cx_link){ .network = &j->network, .number = j->lease.number,
 			.hairpin = c->task.plan->ports_count > 0 };
+		note_addresses(journal, j);
+		if (j->network.driver != CX_NETWORK_BRIDGE)
+			continue;       /* all of it is inside, and goes with that */
 		if (cx_link_name(j->link.host) < 0)
 			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "getrandom", NULL, "the interface");
 		else if (!(j->link_text = cx_link_text(place, j->link.host)))
 			r = cx_fail_memory(err);
 		else
 			cx_journal_undo(journal, CX_OP_undo_link, j->link_text);
-		note_addresses(journal, j);
 	}
 	if (r == 0)
 		r = cx_journal_flush(journal, err);
@@ -247,6 +228,18 @@ const char *conex_container_address(const conex_container *c, const char *networ
 
 		if ((!network || !strcmp(network, j->network.name)) && j->address[v6][0])
 			return j->address[v6];
+	}
+	return NULL;
+}
+
+/* Where the host can send what comes to a published port. */
+const char *cx_container_bridged(const conex_container *c, int family)
+{
+	for (int i = 0; c->joined && i < c->joined->count; i++) {
+		const struct joined *j = &c->joined->of[i];
+
+		if (j->network.driver == CX_NETWORK_BRIDGE && j->address[family == AF_INET6][0])
+			return j->address[family == AF_INET6];
 	}
 	return NULL;
 }

@@ -117,8 +117,8 @@ int cx_options_check(const char *call, const struct conex_run_options *o, unsign
 	r = check_fds(o, err);
 	if (r == 0)
 		r = check_env(o->env, err);
-	if (r == 0 && o->network && strcmp(o->network, "host"))
-		r = cx_networks_check(o->network, err);
+	if (r == 0 && o->network)
+		r = cx_modes_check(o->network, err);
 	return r < 0 ? r : check_unsupported(o, err);
 }
 
@@ -385,6 +385,16 @@ static void complete_env(json_t *spec, int *failed)
 		layer(spec, json_pack("{s:{s:[s]}}", "process", "env", "TERM=xterm"), failed);
 }
 
+static void add_devices(json_t *spec, const char *network, int *failed)
+{
+	json_t *devices = cx_modes_devices(network);
+
+	if (devices && !json_object_size(devices))
+		json_decref(devices);
+	else
+		layer(spec, devices ? json_pack("{s:{s:o}}", "linux", "netDevices", devices) : NULL, failed);
+}
+
 static int add_options(json_t *spec, const char *const *args, const struct conex_run_options *o, int *failed,
 	conex_error **err)
 {
@@ -403,6 +413,7 @@ static int add_options(json_t *spec, const char *const *args, const struct conex
 		layer(spec, json_pack("{s:{s:b}}", "root", "readonly", 1), failed);
 	if (o->flags & CONEX_RUN_USERNS)
 		add_userns(spec, failed);
+	add_devices(spec, o->network, failed);
 	return r;
 }
 

@@ -59,18 +59,21 @@ void conex_plan_free(conex_plan *plan)
 	cx_context_unref(cx);
 }
 
-static int keep_joins(conex_plan *p, conex_namespace *const *join)
+static int keep_joins(conex_plan *p, const struct conex_run_options *o, conex_error **err)
 {
 	uint32_t n = 0;
+	int r;
 
-	while (join && join[n])
+	while (o->join && o->join[n])
 		n++;
-	p->join = calloc(n + 1, sizeof(*p->join));
+	p->join = calloc(n + 2, sizeof(*p->join));
 	if (!p->join)
-		return -ENOMEM;
+		return cx_fail_memory(err);
 	for (; p->joins < n; p->joins++)
-		p->join[p->joins] = cx_namespace_ref(join[p->joins]);
-	return 0;
+		p->join[p->joins] = cx_namespace_ref(o->join[p->joins]);
+	r = cx_modes_join(p->cx, o->network, &p->join[n], err);
+	p->joins += r > 0;
+	return r < 0 ? r : 0;
 }
 
 static int plan_new(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
@@ -80,14 +83,14 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 
 	if (r == 0 && o->spec && o->spec->bundle && !(p->bundle = strdup(o->spec->bundle)))
 		r = cx_fail_memory(err);
-	if (r == 0 && o->network && strcmp(o->network, "host") && !(p->network = strdup(o->network)))
+	if (r == 0 && cx_modes_networks(o->network, &p->network) < 0)
 		r = cx_fail_memory(err);
 	if (r == 0)
-		r = cx_ports_read(o, &p->ports, &p->ports_count, err);
+		r = cx_ports_read(o, p->network != NULL, &p->ports, &p->ports_count, err);
 	if (r == 0)
 		r = cx_context_need_cgroups(cx, err);
-	if (r == 0 && keep_joins(p, o->join) < 0)
-		r = cx_fail_memory(err);
+	if (r == 0)
+		r = keep_joins(p, o, err);
 	if (r == 0)
 		r = cx_plan_compile(cx, p->spec, p->network ? CX_COMPILE_NETWORKED : 0, p->join, &p->bytes, &p->limits, err);
 	p->grace_ms = o->grace_ms ? o->grace_ms : 10000;

@@ -52,7 +52,8 @@ static int is_end(const struct conex_port *p)
 	return !p->address && !p->host_port && !p->port && !p->protocol;
 }
 
-int cx_ports_read(const struct conex_run_options *o, struct cx_wanted **ret, int *ret_count, conex_error **err)
+int cx_ports_read(const struct conex_run_options *o, int networked, struct cx_wanted **ret, int *ret_count,
+	conex_error **err)
 {
 	int n = 0, r = 0;
 
@@ -61,7 +62,7 @@ int cx_ports_read(const struct conex_run_options *o, struct cx_wanted **ret, int
 	*ret_count = n;
 	if (!n)
 		return 0;
-	if (!o->network || !strcmp(o->network, "host"))
+	if (!networked)
 		return cx_refuse(err, -EINVAL, "conex_run_options.ports", NULL, "name a .network that they lead into");
 	*ret = calloc((size_t)n, sizeof **ret);
 	if (!*ret)
@@ -76,7 +77,7 @@ int cx_ports_read(const struct conex_run_options *o, struct cx_wanted **ret, int
 /* Where the container has an address of this family; 0: nowhere. */
 static int target(const conex_container *c, int family, struct cx_address *ret)
 {
-	const char *text = conex_container_address(c, NULL, family);
+	const char *text = cx_container_bridged(c, family);
 
 	return text && cx_address_parse(text, ret) == 0;
 }
@@ -100,8 +101,8 @@ static int add_one(conex_container *c, const struct cx_wanted *w, int n, conex_e
 
 	snprintf(where, sizeof where, "conex_run_options.ports[%d]", n);
 	if (!target(c, p.host.family, &p.to))
-		return cx_refuse(err, -EAFNOSUPPORT, where, NULL, "its networks have no %s subnet: name an address of the "
-			"other family", p.host.family == AF_INET6 ? "IPv6" : "IPv4");
+		return cx_refuse(err, -EAFNOSUPPORT, where, NULL, "none of its bridge networks has an %s subnet: name an "
+			"address of the other family", p.host.family == AF_INET6 ? "IPv6" : "IPv4");
 	r = cx_port_check(&p, where, err);
 	if (r == 0)
 		to->of[to->count++] = p;

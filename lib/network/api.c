@@ -11,69 +11,14 @@
 #include <string.h>
 #include <sys/file.h>
 
-/* ---- what is asked for ---- */
-
-/* "cx-NAME", or what is left of a long name and 32 bits of it all. */
-static void name_bridge(struct cx_network *n)
-{
-	uint32_t hash = 2166136261U;
-
-	for (const char *p = n->name; *p; p++)
-		hash = (hash ^ (unsigned char)*p) * 16777619U;
-	if (strlen(n->name) <= sizeof n->bridge - 4)
-		snprintf(n->bridge, sizeof n->bridge, "cx-%s", n->name);
-	else
-		snprintf(n->bridge, sizeof n->bridge, "cx-%.4s%08x", n->name, hash);
-}
-
-static int read_subnets(const char *const *list, struct cx_network *n, conex_error **err)
-{
-	char where[64];
-
-	for (int i = 0; list && list[i]; i++) {
-		struct cx_subnet s;
-		int r;
-
-		snprintf(where, sizeof where, "conex_network_options.subnets[%d]", i);
-		r = cx_subnet_parse(list[i], where, &s, err);
-		if (r < 0)
-			return r;
-		if (i == 2 || (i == 1 && n->subnet[0].base.family == s.base.family))
-			return cx_refuse(err, -EINVAL, where, list[i], "at most one IPv4 and one IPv6 subnet");
-		n->subnet[n->subnets++] = s;
-	}
-	return 0;
-}
-
-static int read_options(const char *name, const struct conex_network_options *o, struct cx_network *n,
-	conex_error **err)
-{
-	int r = cx_network_check_name(name, "name", err);
-
-	if (r < 0)
-		return r;
-	if (o->flags & ~(CONEX_NETWORK_INTERNAL | CONEX_NETWORK_EXISTING))
-		return cx_refuse(err, -EINVAL, "conex_network_options.flags", NULL,
-			"use CONEX_NETWORK_INTERNAL and CONEX_NETWORK_EXISTING");
-	if (o->driver && strcmp(o->driver, "bridge"))
-		return cx_refuse(err, -EOPNOTSUPP, "conex_network_options.driver", o->driver,
-			"this version knows \"bridge\"");
-	if (o->parent)
-		return cx_refuse(err, -EINVAL, "conex_network_options.parent", o->parent, "a bridge has none: leave it NULL");
-	if (o->mtu && (o->mtu < 1280 || o->mtu > 65535))
-		return cx_refuse(err, -EINVAL, "conex_network_options.mtu", NULL, "1,280 to 65,535, or 0: the kernel's");
-	strcpy(n->name, name);
-	n->flags = o->flags & CONEX_NETWORK_INTERNAL;
-	n->mtu = o->mtu;
-	name_bridge(n);
-	return read_subnets(o->subnets, n, err);
-}
-
 /* ---- create ---- */
 
 /* A name that isn't ours is somebody's device. */
 static int check_device(const struct cx_network *n, conex_error **err)
 {
+	if (n->driver == CX_NETWORK_MACVLAN)
+		return if_nametoindex(n->parent) ? 0 : cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl",
+			"name a device of this machine (ip link)", "conex_network_options.parent %s", n->parent);
 	if (!if_nametoindex(n->bridge))
 		return 0;
 	return cx_fail(err, CONEX_STAGE_LAUNCH, -EEXIST, NULL, "remove it (ip link delete), or use another name",
@@ -86,7 +31,7 @@ static int bring_up(const struct cx_networks *place, const struct cx_network *n,
 	struct cx_networks *mine = (struct cx_networks *)place;
 	int r;
 
-	if (cx_bridge_is_up(n))
+	if (n->driver != CX_NETWORK_BRIDGE || cx_bridge_is_up(n))
 		return 0;
 	r = cx_bridge_make(n, err);
 	if (r == 0 && !mine->nft)
@@ -101,8 +46,10 @@ static int bring_up(const struct cx_networks *place, const struct cx_network *n,
 static int take_down(const struct cx_networks *place, const struct cx_network *n, conex_error **err)
 {
 	struct cx_networks *mine = (struct cx_networks *)place;
-	int r = cx_bridge_down(n, err);
+	int r = n->driver == CX_NETWORK_BRIDGE ? cx_bridge_down(n, err) : 0;
 
+	if (n->driver != CX_NETWORK_BRIDGE)
+		return 0;
 	if (r == 0 && !mine->nft)
 		r = cx_nft_open(&mine->nft, err);
 	return r < 0 ? r : cx_nft_network_remove(mine->nft, n, err);
@@ -152,7 +99,7 @@ int conex_network_create(conex *cx, const char *name, const struct conex_network
 	int r = cx_options_read("conex_network_options", &o, sizeof o, sizeof o, options, err);
 
 	if (r == 0)
-		r = read_options(name, &o, &n, err);
+		r = cx_network_read_options(name, &o, &n, err);
 	if (r == 0)
 		r = cx_networks_of(cx, &place, err);
 	return r < 0 ? r : create(place, &n, o.flags, err);
@@ -173,7 +120,7 @@ int cx_network_need(conex *cx, const char *name, struct cx_network *ret, conex_e
 		if (r == 0)
 			r = cx_network_load(place, name, ret, err);
 	}
-	if (r == 0 && !cx_bridge_is_up(ret)) {
+	if (r == 0 && ret->driver == CX_NETWORK_BRIDGE && !cx_bridge_is_up(ret)) {
 		cx_autoclose int lock = cx_networks_lock(place->dir);
 
 		r = lock < 0 ? cx_fail(err, CONEX_STAGE_LAUNCH, lock, "flock", NULL, "%s", place->path)

@@ -10,14 +10,30 @@
 
 enum { FIRST = 2, TARGET = 96 };        /* number 1 is the bridge's */
 
-static uint32_t last_of(const struct cx_network *n)
+/* The numbers that members may have. */
+static void range_of(const struct cx_network *n, uint32_t *first, uint32_t *last)
 {
-	uint32_t last = cx_subnet_last(&n->subnet[0]);
-
+	*first = FIRST;
+	*last = cx_subnet_last(&n->subnet[0]);
 	for (int i = 1; i < n->subnets; i++)
-		if (cx_subnet_last(&n->subnet[i]) < last)
-			last = cx_subnet_last(&n->subnet[i]);
-	return last;
+		if (cx_subnet_last(&n->subnet[i]) < *last)
+			*last = cx_subnet_last(&n->subnet[i]);
+	if (n->range.base.family) {
+		uint32_t begin = cx_subnet_number(&n->subnet[0], &n->range.base);
+		int bits = 8 * cx_address_size(n->range.base.family) - n->range.prefix;
+		uint32_t end = begin + (bits > 16 ? 1U << 16 : 1U << bits) - 1;
+
+		*first = begin > FIRST ? begin : FIRST;
+		*last = end < *last ? end : *last;
+	}
+}
+
+static int is_gateway(const struct cx_network *n, uint32_t number)
+{
+	for (int i = 0; i < n->subnets; i++)
+		if (n->gateway[i].family && cx_subnet_number(&n->subnet[i], &n->gateway[i]) == number)
+			return 1;
+	return 0;
 }
 
 static int is_taken(const struct cx_network *n, uint32_t number)
@@ -31,17 +47,20 @@ static int is_taken(const struct cx_network *n, uint32_t number)
 /* Begins anywhere: an address that was somebody's a moment ago is still in others' tables. */
 int cx_lease_choose(const struct cx_network *n, struct cx_lease *l, conex_error **err)
 {
-	uint32_t count = last_of(n) - FIRST + 1, start = l->number ? l->number - FIRST + 1 : 0;
+	uint32_t first, last, count, start;
 	uint64_t noise[2];
 
+	range_of(n, &first, &last);
+	count = last >= first ? last - first + 1 : 0;
+	start = l->number ? l->number - first + 1 : 0;
 	if (cx_random(noise, sizeof noise) < 0)
 		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, "getrandom", NULL, "an address of network %s", n->name);
-	if (!l->number)
+	if (!l->number && count)
 		start = (uint32_t)(noise[0] % count);
 	snprintf(l->tag, sizeof l->tag, "%016llx", (unsigned long long)noise[1]);
 	for (uint32_t i = 0; i < count; i++) {
-		l->number = FIRST + (start + i) % count;
-		if (!is_taken(n, l->number))
+		l->number = first + (start + i) % count;
+		if (!is_gateway(n, l->number) && !is_taken(n, l->number))
 			return 0;
 	}
 	return cx_fail(err, CONEX_STAGE_LAUNCH, -EADDRNOTAVAIL, NULL, "make a network with a larger subnet",

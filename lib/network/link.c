@@ -62,6 +62,32 @@ static void add_pair(struct cx_batch *b, const struct cx_link *l, int n, pid_t p
 	cx_batch_nest_end(m, info);
 }
 
+/* A device of its own on the parent's network, with members of the same parent within reach. */
+static void add_macvlan(struct cx_batch *b, const struct cx_link *l, int n, pid_t pid, unsigned parent)
+{
+	struct ifinfomsg about = { .ifi_index = FIRST_INDEX + n };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about,
+		"macvlan on %s", l->network->parent);
+	struct nlattr *info, *data;
+	unsigned char mac[6];
+	char name[16];
+
+	snprintf(name, sizeof name, "eth%d", n);
+	cx_network_mac(l->network, l->number, mac);
+	cx_batch_put_u32(b, m, IFLA_NET_NS_PID, (uint32_t)pid);
+	cx_batch_put_u32(b, m, IFLA_LINK, parent);
+	cx_batch_put_text(b, m, IFLA_IFNAME, name);
+	cx_batch_put(b, m, IFLA_ADDRESS, mac, sizeof mac);
+	if (l->network->mtu)
+		cx_batch_put_u32(b, m, IFLA_MTU, l->network->mtu);
+	info = cx_batch_nest(b, m, IFLA_LINKINFO);
+	cx_batch_put_text(b, m, IFLA_INFO_KIND, "macvlan");
+	data = cx_batch_nest(b, m, IFLA_INFO_DATA);
+	cx_batch_put_u32(b, m, IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE);
+	cx_batch_nest_end(m, data);
+	cx_batch_nest_end(m, info);
+}
+
 /* A bridge's port needs no address of its own. */
 static void add_port(struct cx_batch *b, const struct cx_link *l, unsigned bridge)
 {
@@ -97,6 +123,14 @@ static void add_hairpin(struct cx_batch *b, const struct cx_link *l)
 	cx_batch_nest_end(m, info);
 }
 
+static void add_member(struct cx_batch *b, const struct cx_link *l, int n, pid_t pid, unsigned bridge)
+{
+	add_pair(b, l, n, pid);
+	add_port(b, l, bridge);
+	if (l->hairpin)
+		add_hairpin(b, l);
+}
+
 int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error **err)
 {
 	cx_autonetlink *s = NULL;
@@ -104,15 +138,17 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 	int r = cx_netlink_open(&s, NETLINK_ROUTE, err);
 
 	for (int i = 0; i < count && r == 0; i++) {
-		unsigned bridge = if_nametoindex(links[i].network->bridge);
+		const struct cx_network *n = links[i].network;
+		int is_bridge = n->driver == CX_NETWORK_BRIDGE;
+		unsigned device = if_nametoindex(is_bridge ? n->bridge : n->parent);
 
-		if (!bridge)
+		if (!device)
 			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl", "somebody has removed it: try again",
-				"bridge %s", links[i].network->bridge);
-		add_pair(&b, &links[i], i, pid);
-		add_port(&b, &links[i], bridge);
-		if (links[i].hairpin)
-			add_hairpin(&b, &links[i]);
+				"%s %s", is_bridge ? "bridge" : "device", is_bridge ? n->bridge : n->parent);
+		else if (is_bridge)
+			add_member(&b, &links[i], i, pid, device);
+		else
+			add_macvlan(&b, &links[i], i, pid, device);
 	}
 	return r < 0 ? r : cx_batch_send(s, &b, count == 1 ? links[0].network->name : "networks", err);
 }
@@ -143,7 +179,7 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 			add_inner_address(&b, &links[n], n, &net->subnet[i]);
 		cx_batch_up(&b, FIRST_INDEX + n);
 		for (int i = 0; i < net->subnets && !(net->flags & CONEX_NETWORK_INTERNAL); i++) {
-			struct cx_address gateway = cx_subnet_address(&net->subnet[i], 1);
+			struct cx_address gateway = cx_network_gateway(net, i);
 
 			if (!routed[gateway.family == AF_INET6]++)
 				cx_batch_default_route(&b, FIRST_INDEX + n, &gateway);

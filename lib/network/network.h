@@ -25,17 +25,29 @@ uint64_t cx_network_cookie(void);
 
 #define CX_NETWORK_DEFAULT "bridge"     /* the name that is made on demand */
 
+enum cx_network_driver { CX_NETWORK_BRIDGE, CX_NETWORK_MACVLAN };
+
 struct cx_network {
-	char name[65], bridge[16];
+	char name[65];
+	enum cx_network_driver driver;
+	char bridge[16];                /* its device; "" of other drivers */
+	char parent[16];                /* macvlan's; "" */
 	uint64_t flags;                 /* CONEX_NETWORK_... */
 	uint32_t mtu;                   /* 0: the kernel's */
 	struct cx_subnet subnet[2];     /* one a family at most */
 	int subnets;
+	struct cx_subnet range;         /* of a subnet, for members; .base.family 0: all of it */
+	struct cx_address gateway[2];   /* that are named; .family 0: the subnet's first address */
 	int dir;                        /* its own, locked (flock, shared) against its deletion; -1 */
 	char *path;
 };
 void cx_network_clear(struct cx_network *n);
 #define cx_autonetwork cx_cleanup(cx_network_clear) struct cx_network
+
+/* options.c: a new one, as the caller asks for it */
+int cx_network_read_options(const char *name, const struct conex_network_options *o, struct cx_network *n,
+	conex_error **err);
+struct cx_address cx_network_gateway(const struct cx_network *n, int subnet);
 
 int cx_network_check_name(const char *name, const char *where, conex_error **err);
 /* Reads its definition and holds it. -ENOENT */
@@ -76,7 +88,7 @@ struct cx_link {
 	const struct cx_network *network;
 	uint32_t number;                /* the lease's */
 	int hairpin;                    /* it reaches itself by way of the bridge: has published ports */
-	char host[16];                  /* the name of the host's end */
+	char host[16];                  /* the name of the host's end; "": it has none */
 };
 int cx_link_name(char to[16]);                  /* a new one for the host's end; 0, -errno */
 /* Makes each pair, the inner ends in the network namespace of process `pid` under their final names. */

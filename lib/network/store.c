@@ -114,6 +114,21 @@ void cx_network_clear(struct cx_network *n)
 	cx_freep(&n->path);
 }
 
+static const char *const drivers[] = { [CX_NETWORK_BRIDGE] = "bridge", [CX_NETWORK_MACVLAN] = "macvlan" };
+
+static json_t *gateways(const struct cx_network *n)
+{
+	json_t *list = json_array();
+	char text[INET6_ADDRSTRLEN];
+
+	for (int i = 0; i < n->subnets; i++)
+		if (n->gateway[i].family) {
+			cx_address_print(&n->gateway[i], text);
+			json_array_append_new(list, json_string(text));
+		}
+	return list;
+}
+
 static json_t *definition(const struct cx_network *n)
 {
 	json_t *subnets = json_array(), *root;
@@ -123,29 +138,71 @@ static json_t *definition(const struct cx_network *n)
 		cx_subnet_print(&n->subnet[i], text);
 		json_array_append_new(subnets, json_string(text));
 	}
-	root = json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", n->name, "driver", "bridge", "bridge", n->bridge,
-		"internal", !!(n->flags & CONEX_NETWORK_INTERNAL), "subnets", subnets);
+	root = json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", n->name, "driver", drivers[n->driver],
+		*n->parent ? "parent" : "bridge", *n->parent ? n->parent : n->bridge, "internal", !!(n->flags & CONEX_NETWORK_INTERNAL), "subnets", subnets);
 	if (root && n->mtu)
 		json_object_set_new(root, "mtu", json_integer(n->mtu));
+	if (root && n->range.base.family) {
+		cx_subnet_print(&n->range, text);
+		json_object_set_new(root, "range", json_string(text));
+	}
+	if (root && *n->parent)
+		json_object_set_new(root, "gateways", gateways(n));
 	return root;
+}
+
+static int read_device(const json_t *root, struct cx_network *n)
+{
+	const char *driver = cx_json_text(root, "driver"), *device;
+	char *to = n->bridge;
+
+	if (!driver || (strcmp(driver, drivers[0]) && strcmp(driver, drivers[1])))
+		return -EBADMSG;
+	if (!strcmp(driver, drivers[CX_NETWORK_MACVLAN])) {
+		n->driver = CX_NETWORK_MACVLAN;
+		to = n->parent;
+	}
+	device = cx_json_text(root, n->driver == CX_NETWORK_BRIDGE ? "bridge" : "parent");
+	if (!device || strlen(device) >= sizeof n->bridge)
+		return -EBADMSG;
+	strcpy(to, device);
+	return 0;
+}
+
+static int read_gateways(const json_t *root, struct cx_network *n)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(cx_json_at(root, "gateways"), i, item) {
+		struct cx_address a;
+
+		if (!json_is_string(item) || cx_address_parse(json_string_value(item), &a) < 0)
+			return -EBADMSG;
+		for (int k = 0; k < n->subnets; k++)
+			if (n->subnet[k].base.family == a.family)
+				n->gateway[k] = a;
+	}
+	return 0;
 }
 
 static int read_definition(const json_t *root, struct cx_network *n)
 {
-	const char *bridge = cx_json_text(root, "bridge");
 	const json_t *list = cx_json_at(root, "subnets"), *item;
+	const char *range = cx_json_text(root, "range");
 	size_t i;
 
-	if (!bridge || strlen(bridge) >= sizeof n->bridge || !json_array_size(list) || json_array_size(list) > 2)
+	if (!json_array_size(list) || json_array_size(list) > 2 || read_device(root, n) < 0)
 		return -EBADMSG;
-	strcpy(n->bridge, bridge);
 	n->flags = cx_json_true(root, "internal") ? CONEX_NETWORK_INTERNAL : 0;
 	n->mtu = (uint32_t)cx_json_int(root, "mtu", 0);
 	json_array_foreach((json_t *)list, i, item)
 		if (!json_is_string(item)
 		    || cx_subnet_parse(json_string_value(item), "subnets", &n->subnet[n->subnets++], NULL) < 0)
 			return -EBADMSG;
-	return 0;
+	if (range && cx_subnet_parse(range, "range", &n->range, NULL) < 0)
+		return -EBADMSG;
+	return read_gateways(root, n);
 }
 
 /* Opened, then locked, then looked at again: who deletes one has it locked. */

@@ -79,6 +79,19 @@ struct cx_address cx_subnet_address(const struct cx_subnet *s, uint32_t n)
 	return a;
 }
 
+uint32_t cx_subnet_number(const struct cx_subnet *s, const struct cx_address *a)
+{
+	int size = cx_address_size(s->base.family);
+	uint64_t n = 0;
+
+	for (int i = 0; i < size; i++) {
+		n = n << 8 | (unsigned char)(a->byte[i] ^ s->base.byte[i]);
+		if (n > UINT32_MAX)
+			return UINT32_MAX;
+	}
+	return (uint32_t)n;
+}
+
 uint32_t cx_subnet_last(const struct cx_subnet *s)
 {
 	int bits = 8 * cx_address_size(s->base.family) - s->prefix;

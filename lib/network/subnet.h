@@ -22,6 +22,8 @@ void cx_address_print(const struct cx_address *a, char to[INET6_ADDRSTRLEN]);
 
 /* Address number n of the subnet (0 is the subnet itself). */
 struct cx_address cx_subnet_address(const struct cx_subnet *s, uint32_t n);
+/* Which number an address of the subnet has; UINT32_MAX: one above 32 bits. */
+uint32_t cx_subnet_number(const struct cx_subnet *s, const struct cx_address *a);
 /* How many members it can have: numbers 2 to this one (1 is the bridge's, the last IPv4 one broadcast). */
 uint32_t cx_subnet_last(const struct cx_subnet *s);
 int cx_subnet_overlap(const struct cx_subnet *a, const struct cx_subnet *b);
