@@ -73,6 +73,9 @@ struct conex_run_options {
 	const char *oci;                    /* E; runtime-spec JSON, merged last, for the rest */
 	const int *fds;                     /* L E; the program's descriptors 3, 4 … ; they stay yours */
 	size_t fds_size;                    /* how many; at most 16 */
+	const char *const *hosts;           /* more lines of /etc/hosts: "10.1.2.3 db db.example" … NULL */
+	const char *const *dns;             /* instead of the host's servers: "10.1.2.53", "search example",
+	                                     * "options ndots:2" … NULL */
 };
 
 /* Runs a program in a new container: conex_plan_new and conex_launch in one. image: NULL in this

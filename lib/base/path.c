@@ -263,6 +263,16 @@ int cx_file_write(int dirfd, const char *path, const char *text)
 	return (size_t)n == size ? 0 : -EIO;
 }
 
+int cx_file_create(int dirfd, const char *path, const void *data, size_t size, mode_t mode)
+{
+	cx_autoclose int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	ssize_t n = fd < 0 ? -1 : size ? write(fd, data, size) : 0;
+
+	if (n < 0 || fchmod(fd, mode) < 0)
+		return -errno;
+	return (size_t)n < size ? -ENOSPC : 0;
+}
+
 int cx_mkdirs(int dirfd, const char *path, mode_t mode)
 {
 	cx_autofree char *copy = strdup(path);

@@ -20,6 +20,10 @@ ssize_t cx_file_load(int dirfd, const char *path, size_t max, char **ret);
 /* One write(2) of `text` into an existing file (O_WRONLY, no O_CREAT): for /proc, /sys. 0, -errno. */
 int cx_file_write(int dirfd, const char *path, const char *text);
 
+/* A new file with all of `data` in it and just this mode, whatever the umask. 0, -errno; what is there then may be
+ * part of it. */
+int cx_file_create(int dirfd, const char *path, const void *data, size_t size, mode_t mode);
+
 /* mkdir -p below `dirfd` (AT_FDCWD for absolute paths). 0, -errno. */
 int cx_mkdirs(int dirfd, const char *path, mode_t mode);
 

@@ -23,6 +23,7 @@ struct conex_plan {
 	char *bundle;                   /* of the spec it was made of; NULL: none */
 	int64_t grace_ms;
 	char *network;                  /* names, with commas between; NULL: none is joined */
+	char *hosts, *resolv;           /* lines for /etc/hosts, all of /etc/resolv.conf; NULL: the networks' alone */
 	struct cx_wanted *ports;        /* to be published */
 	int ports_count;
 	conex_namespace **join;         /* NULL-ended, each counted */
@@ -203,6 +204,12 @@ static inline int cx_is_released(const conex *cx)
 int cx_container_journal(conex_container *c, conex_error **err);
 
 /* request.c */
+struct cx_network_launch {              /* what a launch hands over of its networks */
+	struct cx_str inside;           /* requests to rtnetlink */
+	char *hosts, *resolv;           /* paths of files */
+};
+void cx_network_launch_clear(struct cx_network_launch *l);      /* network.c */
+#define cx_autolaunch cx_cleanup(cx_network_launch_clear) struct cx_network_launch
 struct cx_request {                     /* one launch message in the making */
 	struct cx_task *task;
 	const struct conex_run_options *options;
@@ -210,7 +217,7 @@ struct cx_request {                     /* one launch message in the making */
 	const json_t *env;              /* merged; NULL: the plan's */
 	const char *cgroup;             /* relative; NULL: none */
 	const char *hostname;           /* NULL: the plan's */
-	const struct cx_str *network;   /* what is to be done in its networks' interfaces; NULL */
+	const struct cx_network_launch *network;        /* NULL: on no networks */
 	const char *state;              /* for hooks inside; NULL: there are none */
 	struct cx_stdio stdio;
 	int listener;                   /* released and held; -1 */
@@ -262,6 +269,10 @@ void cx_brokers_let_go(conex *cx);                      /* the same in a forked 
 int cx_container_members(const conex_container *c, pid_t **ret);        /* count, -errno. free */
 int cx_container_signal_members(const conex_container *c, int sig, conex_error **err);
 
+/* names.c: .hosts and .dns */
+int cx_names_read(const struct conex_run_options *o, int networked, char **ret_hosts, char **ret_resolv,
+	conex_error **err);
+
 /* modes.c: .network's words */
 int cx_modes_check(const char *list, conex_error **err);
 int cx_modes_networks(const char *list, char **ret);    /* the names with commas between; NULL: none. 0, -ENOMEM */
@@ -273,7 +284,7 @@ int cx_modes_join(conex *cx, const char *list, conex_namespace **ret, conex_erro
 void cx_attach_begin(conex_container *c);
 
 /* network.c */
-int cx_container_join(conex_container *c, struct cx_str *inside, conex_error **err);    /* not locked */
+int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_error **err);      /* not locked */
 int cx_container_link(conex_container *c, conex_error **err);   /* at the barrier: its pid is the child's */
 void cx_container_let_networks_go(conex_container *c);
 int cx_container_leave(conex_container *c);             /* 1; 0: again in a moment. Not locked */

@@ -87,7 +87,7 @@ static int claim(conex_container *c, conex_error **err)
 }
 
 /* What exists outside the process, in the order of the journal; without the lock. */
-static int acquire(conex_container *c, struct cx_str *network, conex_error **err)
+static int acquire(conex_container *c, struct cx_network_launch *network, conex_error **err)
 {
 	int r;
 
@@ -171,7 +171,7 @@ static void open_stdio_to(conex_container *c, struct cx_request *r)
 
 static int launch_container(conex_container *c, struct cx_request *r, conex_error **err)
 {
-	cx_autostr network = { 0 };
+	cx_autolaunch network = { .hosts = NULL };
 	conex *cx = c->task.cx;
 	int ret = cx_context_lock_to_change(cx, err);
 

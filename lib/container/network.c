@@ -1,7 +1,7 @@
 /* A container's networks: addresses and interfaces, taken in the order of the journal and given back in the
  * other one. The inner ends are made while the child waits at its barrier (CX_BARRIER_NETWORK). */
 #include "container/container.h"
-#include "network/network.h"
+#include "network/names.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -81,6 +81,7 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 		struct joined *j = &c->joined->of[i];
 
 		j->link = (struct cx_link){ .network = &j->network, .number = j->lease.number,
+			.tag = strtoull(j->lease.tag, NULL, 16),
 			.hairpin = c->task.plan->ports_count > 0 };
 		note_addresses(journal, j);
 		if (j->network.driver != CX_NETWORK_BRIDGE)
@@ -116,6 +117,56 @@ static int join_all(conex_container *c, conex_error **err)
 	return r;
 }
 
+/* ---- names ---- */
+
+/* Most members share their network's file; with lines that aren't everybody's, or several networks, one has a file
+ * of one's own, which is in all of them. */
+static int own_files(conex_container *c, int own, conex_error **err)
+{
+	cx_autoclose int file = -1;
+	int r = 0, i;
+
+	for (i = 0; i < c->joined->count && r == 0 && own; i++)
+		r = cx_hosts_own(&c->joined->of[i].network, c->joined->of[i].lease.tag, c->task.plan->hosts, &file);
+	for (i = 0; i < c->joined->count && r == 0; i++)
+		r = cx_member_enter(&c->joined->of[i].network, &c->joined->of[i].lease, c->id, err);
+	return r < 0 ? cx_fail(err, CONEX_STAGE_LAUNCH, r, NULL, NULL, "/etc/hosts of container %s", c->id) : 0;
+}
+
+/* The first network that has a way out knows whom to ask. */
+static const struct joined *asked(const conex_container *c)
+{
+	for (int i = 0; i < c->joined->count; i++)
+		if (!(c->joined->of[i].network.flags & CONEX_NETWORK_INTERNAL))
+			return &c->joined->of[i];
+	return &c->joined->of[0];
+}
+
+static int name(conex_container *c, struct cx_network_launch *l, conex_error **err)
+{
+	const struct joined *first = &c->joined->of[0], *out = asked(c);
+	const char *resolv = c->task.plan->resolv;
+	int own = c->task.plan->hosts || c->joined->count > 1, r = own_files(c, own, err);
+
+	if (r < 0)
+		return r;
+	r = cx_resolv_write(&out->network, resolv ? out->lease.tag : NULL, resolv);
+	if (r < 0)
+		return cx_fail(err, CONEX_STAGE_LAUNCH, r, NULL, NULL, "/etc/resolv.conf of container %s", c->id);
+	l->hosts = cx_hosts_path(&first->network, own ? first->lease.tag : NULL);
+	l->resolv = cx_resolv_path(&out->network, resolv ? out->lease.tag : NULL);
+	return l->hosts && l->resolv ? 0 : cx_fail_memory(err);
+}
+
+void cx_network_launch_clear(struct cx_network_launch *l)
+{
+	cx_str_free(&l->inside);
+	cx_freep(&l->hosts);
+	cx_freep(&l->resolv);
+}
+
+/* ---- all of it, before there is a process ---- */
+
 static int what_is_done_inside(conex_container *c, struct cx_str *to, conex_error **err)
 {
 	struct cx_link links[CX_LINKS_MAX];
@@ -125,7 +176,7 @@ static int what_is_done_inside(conex_container *c, struct cx_str *to, conex_erro
 	return cx_links_inside(links, c->joined->count, to) < 0 ? cx_fail_memory(err) : 0;
 }
 
-int cx_container_join(conex_container *c, struct cx_str *inside, conex_error **err)
+int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_error **err)
 {
 	const struct cx_networks *place;
 	int r;
@@ -139,10 +190,12 @@ int cx_container_join(conex_container *c, struct cx_str *inside, conex_error **e
 	if (r == 0)
 		r = join_all(c, err);
 	if (r == 0)
+		r = name(c, l, err);
+	if (r == 0)
 		r = note_links(c, place, err);
 	if (r == 0)
 		r = cx_container_publish(c, place, err);
-	return r < 0 ? r : what_is_done_inside(c, inside, err);
+	return r < 0 ? r : what_is_done_inside(c, &l->inside, err);
 }
 
 /* ---- at the barrier ---- */
@@ -193,7 +246,7 @@ int cx_container_leave(conex_container *c)
 		int r = j->link_text && !cx_link_is_gone(&j->link) ? cx_link_delete(j->link_text) : 0;
 
 		if (j->lease_text && r == 0)
-			r = cx_lease_return(j->lease_text);
+			r = cx_member_leave(j->lease_text);
 		if (r < 0)
 			cx_log(c->task.cx, 4, "container %s: network %s: %s", c->id, j->network.name, strerrordesc_np(-r));
 		cx_freep(&j->link_text);

@@ -32,6 +32,8 @@ static void plan_free(conex_plan *p)
 	free(p->spec_name);
 	free(p->bundle);
 	free(p->network);
+	free(p->hosts);
+	free(p->resolv);
 	free(p->ports);
 	cx_context_unref(p->cx);
 	free(p);
@@ -87,6 +89,8 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 		r = cx_fail_memory(err);
 	if (r == 0)
 		r = cx_ports_read(o, p->network != NULL, &p->ports, &p->ports_count, err);
+	if (r == 0)
+		r = cx_names_read(o, p->network != NULL, &p->hosts, &p->resolv, err);
 	if (r == 0)
 		r = cx_context_need_cgroups(cx, err);
 	if (r == 0)

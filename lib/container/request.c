@@ -102,8 +102,12 @@ static int build_launch(struct cx_str *b, const struct cx_request *r, uint32_t f
 		l.slot[CX_SLOT_STATE] = add_text(b, r->state);
 	if (r->hostname)
 		l.slot[CX_SLOT_HOSTNAME] = add_text(b, r->hostname);
-	if (r->network && r->network->size)
-		l.slot[CX_SLOT_NETWORK] = add_bytes(b, r->network);
+	if (r->network && r->network->inside.size)
+		l.slot[CX_SLOT_NETWORK] = add_bytes(b, &r->network->inside);
+	if (r->network && r->network->hosts)
+		l.slot[CX_SLOT_HOSTS] = add_text(b, r->network->hosts);
+	if (r->network && r->network->resolv)
+		l.slot[CX_SLOT_RESOLV] = add_text(b, r->network->resolv);
 	if (add_cgroup(b, &l, r) < 0 || b->failed)
 		return cx_fail_memory(err);
 	l.size = (uint32_t)b->size;

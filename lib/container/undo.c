@@ -77,7 +77,7 @@ int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups)
 	case CX_OP_undo_unlink:
 		return unlink(text) < 0 && errno != ENOENT ? -errno : 0;
 	case CX_OP_undo_lease:
-		return cx_lease_return(text);
+		return cx_member_leave(text);
 	case CX_OP_undo_port:
 		return cx_port_undo(text);
 	case CX_OP_undo_link:

@@ -83,25 +83,33 @@ char *cx_lease_text(const struct cx_network *n, const struct cx_lease *l)
 	return asprintf(&text, "%s/members/%u %s", n->path, l->number, l->tag) < 0 ? NULL : text;
 }
 
-/* Only one's holder takes a lease away, so what was read as ours stays ours until it is unlinked. */
-int cx_lease_return(const char *text)
+/* The lease's path, where it is still held by this tag. free; NULL: it isn't */
+static char *held(const char *text)
 {
 	const char *tag = strrchr(text, ' ');
 	cx_autofree char *path = tag ? strndup(text, (size_t)(tag - text)) : NULL;
 	char target[TARGET];
-	ssize_t n;
+	ssize_t n = path ? readlink(path, target, sizeof target) : -1;
+	size_t size = path ? strlen(++tag) : 0;
 
-	if (!tag)
-		return -EINVAL;
-	if (!path)
-		return -ENOMEM;
-	tag++;
-	n = readlink(path, target, sizeof target);
-	if (n < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if ((size_t)n <= strlen(tag) || strncmp(target, tag, strlen(tag)) || target[strlen(tag)] != ' ')
-		return 0;
-	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	if (n < 0 || (size_t)n <= size || strncmp(target, tag, size) || target[size] != ' ')
+		return NULL;
+	return cx_steal_ptr(&path);
+}
+
+int cx_lease_is_held(const char *text)
+{
+	cx_autofree char *path = held(text);
+
+	return path != NULL;
+}
+
+/* Only one's holder takes a lease away, so what was read as ours stays ours until it is unlinked. */
+int cx_lease_return(const char *text)
+{
+	cx_autofree char *path = held(text);
+
+	return path && unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 int cx_lease_each(const struct cx_network *n, void (*each)(uint32_t number, const char *id, void *data), void *data)

@@ -5,6 +5,7 @@
 #include "base/path.h"
 
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/veth.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -73,7 +74,10 @@ static void add_macvlan(struct cx_batch *b, const struct cx_link *l, int n, pid_
 	char name[16];
 
 	snprintf(name, sizeof name, "eth%d", n);
-	cx_network_mac(l->network, l->number, mac);
+	/* not the address's: the kernel may still be at taking away the device of who had that before, and has no two of
+	 * one MAC on a parent. Neighbours are told of it (announce) */
+	mac[0] = 0x02;
+	memcpy(mac + 1, &l->tag, 5);
 	cx_batch_put_u32(b, m, IFLA_NET_NS_PID, (uint32_t)pid);
 	cx_batch_put_u32(b, m, IFLA_LINK, parent);
 	cx_batch_put_text(b, m, IFLA_IFNAME, name);
@@ -165,6 +169,20 @@ static void add_inner_address(struct cx_batch *b, const struct cx_link *l, int n
 		cx_batch_put(b, m, IFA_BROADCAST, broadcast.byte, (size_t)cx_address_size(a.family));
 }
 
+/* Who comes up with addresses says so to all (ip-sysctl.rst, arp_notify). */
+static void announce(struct cx_batch *b, int n)
+{
+	struct ifinfomsg about = { .ifi_index = FIRST_INDEX + n };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, 0, &about, sizeof about, "arp_notify");
+	struct nlattr *families = cx_batch_nest(b, m, IFLA_AF_SPEC), *v4 = cx_batch_nest(b, m, AF_INET),
+		*settings = cx_batch_nest(b, m, IFLA_INET_CONF);
+
+	cx_batch_put_u32(b, m, IPV4_DEVCONF_ARP_NOTIFY, 1);
+	cx_batch_nest_end(m, settings);
+	cx_batch_nest_end(m, v4);
+	cx_batch_nest_end(m, families);
+}
+
 /* The first network that has a way out gives the default route of each family. */
 int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 {
@@ -177,6 +195,8 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 
 		for (int i = 0; i < net->subnets; i++)
 			add_inner_address(&b, &links[n], n, &net->subnet[i]);
+		if (net->driver == CX_NETWORK_MACVLAN)
+			announce(&b, n);
 		cx_batch_up(&b, FIRST_INDEX + n);
 		for (int i = 0; i < net->subnets && !(net->flags & CONEX_NETWORK_INTERNAL); i++) {
 			struct cx_address gateway = cx_network_gateway(net, i);

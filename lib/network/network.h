@@ -69,9 +69,15 @@ int cx_lease_choose(const struct cx_network *n, struct cx_lease *l, conex_error 
 int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const char *id);  /* 0, -EEXIST */
 /* What the journal holds of it, before it is claimed: "PATH TAG" (free) */
 char *cx_lease_text(const struct cx_network *n, const struct cx_lease *l);
+int cx_lease_is_held(const char *text);
 int cx_lease_return(const char *text);          /* another's is left alone. 0, -errno */
 /* Calls `each` for every member; count, -errno */
 int cx_lease_each(const struct cx_network *n, void (*each)(uint32_t number, const char *id, void *data), void *data);
+
+/* member.c: what others learn of a member once it has its lease; and all of that again, and the lease, which is
+ * what a journal holds. Fine where it has gone already. */
+int cx_member_enter(const struct cx_network *n, const struct cx_lease *l, const char *id, conex_error **err);
+int cx_member_leave(const char *lease);         /* 0, -errno */
 
 /* bridge.c */
 int cx_bridge_is_up(const struct cx_network *n);
@@ -87,6 +93,7 @@ enum { CX_LINKS_MAX = 8 };
 struct cx_link {
 	const struct cx_network *network;
 	uint32_t number;                /* the lease's */
+	uint64_t tag;                   /* the lease's: random */
 	int hairpin;                    /* it reaches itself by way of the bridge: has published ports */
 	char host[16];                  /* the name of the host's end; "": it has none */
 };

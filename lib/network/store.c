@@ -247,15 +247,6 @@ int cx_network_load(const struct cx_networks *place, const char *name, struct cx
 	return 0;
 }
 
-static int write_file(int dir, const char *name, const char *text)
-{
-	cx_autoclose int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	size_t size = strlen(text);
-	ssize_t n = fd < 0 ? -1 : write(fd, text, size);
-
-	return n < 0 ? -errno : (size_t)n < size ? -ENOSPC : 0;
-}
-
 /* Under another name until it is whole; what a killed writer left there is written over. */
 static int write_new(const struct cx_networks *place, const struct cx_network *n, const char *text)
 {
@@ -268,7 +259,7 @@ static int write_new(const struct cx_networks *place, const struct cx_network *n
 	if (dir < 0)
 		return -errno;
 	unlinkat(dir, "network.json", 0);
-	r = write_file(dir, "network.json", text);
+	r = cx_file_create(dir, "network.json", text, strlen(text), 0600);
 	if (r == 0 && mkdirat(dir, "members", 0700) < 0 && errno != EEXIST)
 		r = -errno;
 	if (r == 0 && renameat2(place->dir, ".new", place->dir, n->name, RENAME_NOREPLACE) < 0)
@@ -287,6 +278,19 @@ int cx_network_write(const struct cx_networks *place, const struct cx_network *n
 		"network %s", n->name) : 0;
 }
 
+static void remove_hosts(const struct cx_network *n)
+{
+	int fd = openat(n->dir, "hosts", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (list && (e = readdir(list)))
+		unlinkat(fd, e->d_name, 0);
+	if (list)
+		closedir(list);
+	unlinkat(n->dir, "hosts", AT_REMOVEDIR);
+}
+
 /* The directory goes first: under its new name nobody finds it. */
 int cx_network_erase(const struct cx_networks *place, const struct cx_network *n)
 {
@@ -297,6 +301,7 @@ int cx_network_erase(const struct cx_networks *place, const struct cx_network *n
 		return errno == ENOENT ? 0 : -errno;
 	unlinkat(n->dir, "network.json", 0);
 	unlinkat(n->dir, "members", AT_REMOVEDIR);
+	remove_hosts(n);
 	return unlinkat(place->dir, gone, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 

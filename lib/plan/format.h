@@ -45,6 +45,7 @@ enum cx_slot {                          /* text and lists that a launch may fill
 	CX_SLOT_ARGS, CX_SLOT_ENV, CX_SLOT_HOSTNAME, CX_SLOT_CWD, CX_SLOT_CGROUP, CX_SLOT_ROOTFS,
 	CX_SLOT_STATE,                  /* the OCI state's JSON up to status and pid: for hooks */
 	CX_SLOT_LOWER, CX_SLOT_UPPER, CX_SLOT_WORK,
+	CX_SLOT_HOSTS, CX_SLOT_RESOLV,  /* files to be bound to /etc/hosts and /etc/resolv.conf */
 	CX_SLOT_NETWORK,                /* uint32_t size, and so many bytes: requests to rtnetlink(7) */
 	CX_SLOT_COUNT
 };
@@ -60,6 +61,7 @@ enum cx_fd {                            /* descriptors that a launch may bring *
 
 /* Flags of mount_new, mount_source and attributes, beside AT_RECURSIVE (attributes go to all below). */
 #define CX_MOUNT_STRICT 0x1u            /* no symbolic link on the way to the target */
+#define CX_MOUNT_OPTIONAL 0x4u          /* mount_source: not where its target is missing and can't be made */
 #define CX_MOUNT_COPY_UP 0x2u           /* tmpfs: begin with a copy of what lies under it */
 
 /* Of seccomp, where its filter has a listener. */

@@ -159,12 +159,50 @@ static int clone_late(struct cx_child *c, int *tree, unsigned char how, const ch
 	return 0;
 }
 
+/* Where a link leads that is to nowhere: images of Debian's and Fedora's have their resolv.conf so, for a service
+ * that writes it when it runs. */
+static int make_behind_link(struct cx_child *c, const char *path)
+{
+	char link[512], target[1024];
+	const char *name;
+	int dir = cx_rootfs_parent(c, path, &name);
+	ssize_t n = dir < 0 ? -1 : readlinkat(dir, name, link, sizeof link - 1);
+	size_t before = n > 0 && link[0] != '/' ? (size_t)(name - path) : 0;
+
+	cx_rootfs_drop(&dir);
+	if (n <= 0 || before + (size_t)n >= sizeof target)
+		return -1;
+	memcpy(target, path, before);
+	memcpy(target + before, link, (size_t)n);
+	target[before + (size_t)n] = '\0';
+	return cx_rootfs_make(c, target, 0, 0755, 0);
+}
+
+/* A read-only root file system without such a file does without. */
+static int is_impossible(struct cx_child *c, const char *path)
+{
+	int fd = cx_rootfs_open(c, path, O_PATH, 0), r;
+
+	if (fd < 0 && errno == ENOENT)
+		fd = cx_rootfs_make(c, path, 0, 0755, 0);
+	if (fd < 0 && errno == ELOOP)
+		fd = make_behind_link(c, path);
+	r = fd < 0;
+	cx_rootfs_drop(&fd);
+	return r;
+}
+
 int cx_child_mount_source(struct cx_child *c, const struct cx_op *op)
 {
 	const char *path = cx_child_text(c, op->arg[1]);
 	int *tree = &c->source[op->arg[0]];
-	int r = clone_late(c, tree, c->late[op->arg[0]], path);
+	int r;
 
+	if (op->arg[2] & CX_MOUNT_OPTIONAL && is_impossible(c, path)) {
+		cx_rootfs_drop(tree);
+		return 0;
+	}
+	r = clone_late(c, tree, c->late[op->arg[0]], path);
 	if (r == 0)
 		r = dress(c, *tree, op, path);
 	if (r == 0)

@@ -322,6 +322,7 @@ int cx_rootfs_compile_mounts(struct cx_compile *c, uint32_t *source, conex_error
 		if (r < 0)
 			return r;
 	}
+	cx_rootfs_compile_files(c, source);
 	return 0;
 }
 
@@ -417,7 +418,7 @@ int cx_rootfs_compile_mount_sources(struct cx_compile *c, conex_error **err)
 		if (!c->userns)
 			add_idmap(c, &m, entry, c->build->sources - 1, 0);
 	}
-	return 0;
+	return cx_rootfs_compile_file_sources(c, err);
 }
 
 static int has_option(const json_t *mount, int (*test)(const char *))

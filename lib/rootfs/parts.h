@@ -23,6 +23,10 @@ int cx_rootfs_dev_is_bound(const json_t *spec);
 /* Whether any mount asks to receive what the host mounts later (slave, shared). */
 int cx_rootfs_mounts_follow_host(const json_t *spec);
 
+/* files.c: what a container on networks gets beside the binds that it asks for, right behind them. */
+int cx_rootfs_compile_file_sources(struct cx_compile *c, conex_error **err);
+void cx_rootfs_compile_files(struct cx_compile *c, uint32_t *source);
+
 /* devices.c */
 int cx_rootfs_compile_device_sources(struct cx_compile *c, conex_error **err);
 int cx_rootfs_compile_devices(struct cx_compile *c, uint32_t source, conex_error **err);
