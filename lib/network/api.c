@@ -25,13 +25,14 @@ static int check_device(const struct cx_network *n, conex_error **err)
 		"a device %s is there already", n->bridge);
 }
 
-/* Locked. The rules come before it is up: there is no moment in which members reach what they mustn't. */
+/* Locked. The rules come before it is up: there is no moment in which members reach what they mustn't. Somebody may
+ * have flushed all rules; then it is all networks' that are made anew. */
 static int bring_up(const struct cx_networks *place, const struct cx_network *n, conex_error **err)
 {
 	struct cx_networks *mine = (struct cx_networks *)place;
 	int r;
 
-	if (n->driver != CX_NETWORK_BRIDGE || cx_bridge_is_up(n))
+	if (n->driver != CX_NETWORK_BRIDGE || (cx_bridge_is_up(n) && cx_nft_is_there()))
 		return 0;
 	r = cx_bridge_make(n, err);
 	if (r == 0 && !mine->nft)
@@ -120,7 +121,7 @@ int cx_network_need(conex *cx, const char *name, struct cx_network *ret, conex_e
 		if (r == 0)
 			r = cx_network_load(place, name, ret, err);
 	}
-	if (r == 0 && ret->driver == CX_NETWORK_BRIDGE && !cx_bridge_is_up(ret)) {
+	if (r == 0 && ret->driver == CX_NETWORK_BRIDGE && (!cx_bridge_is_up(ret) || !cx_nft_is_there())) {
 		cx_autoclose int lock = cx_networks_lock(place->dir);
 
 		r = lock < 0 ? cx_fail(err, CONEX_STAGE_LAUNCH, lock, "flock", NULL, "%s", place->path)

@@ -2,8 +2,12 @@
 #include "network/nft.h"
 
 #include "base/dlnote.h"
+#include "network/netlink.h"
 
 #include <dlfcn.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -193,6 +197,45 @@ int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_err
 	return r < 0 ? fail(err, r, said, net->name) : is_new;
 }
 
+static void add_key(struct cx_str *to, const struct cx_port *p, const char *verb)
+{
+	static const unsigned char any[16];
+	char host[INET6_ADDRSTRLEN];
+	int size = cx_address_size(p->host.family), is_any = !memcmp(p->host.byte, any, (size_t)size);
+
+	cx_address_print(&p->host, host);
+	cx_str_addf(to, "%s element inet conex %s%d { %s . %s%s%u", verb, is_any ? "any" : "ports", size == 4 ? 4 : 6,
+		cx_port_protocol(p->protocol), is_any ? "" : host, is_any ? "" : " . ", p->host_port);
+}
+
+static void add_port(struct cx_str *to, const struct cx_port *p, const char *verb, const char *tag)
+{
+	char target[INET6_ADDRSTRLEN];
+
+	cx_address_print(&p->to, target);
+	add_key(to, p, verb);
+	if (tag)
+		cx_str_addf(to, " comment \"%s\"", tag);
+	cx_str_addf(to, " : %s . %u }\n", target, p->port);
+}
+
+static void add_again(const struct cx_port *p, void *data)
+{
+	add_port(data, p, "add", NULL);
+}
+
+static int add_published(struct cx_nft *n, int place, conex_error **err)
+{
+	cx_autostr all = { 0 };
+	const char *said = "";
+	int r;
+
+	if (!cx_published_each(place, add_again, &all))
+		return 0;
+	r = run(n, &all, &said);
+	return r < 0 ? fail(err, r, said, "the ports that were published before") : 0;
+}
+
 static int add_if_up(struct cx_nft *n, const struct cx_networks *place, const char *name, conex_error **err)
 {
 	cx_autonetwork net = { .dir = -1 };
@@ -211,7 +254,20 @@ int cx_nft_networks_add(struct cx_nft *n, const struct cx_networks *place, conex
 		return cx_fail(err, CONEX_STAGE_LAUNCH, count, NULL, NULL, "%s", place->path);
 	for (int i = 0; i < count && r >= 0; i++)
 		r = add_if_up(n, place, names[i], err);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : add_published(n, place->dir, err);
+}
+
+int cx_nft_is_there(void)
+{
+	struct nfgenmsg about = { .nfgen_family = NFPROTO_INET };
+	cx_autonetlink *s = NULL;
+	cx_autobatch b = { .count = 0 };
+
+	if (cx_netlink_open(&s, NETLINK_NETFILTER, NULL) < 0)
+		return 0;
+	cx_batch_put_text(&b, cx_batch_add(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0, &about, sizeof about, "table"),
+		NFTA_TABLE_NAME, "conex");
+	return cx_batch_send(s, &b, "conex", NULL) == 0;
 }
 
 static int is_empty(struct cx_nft *n)
@@ -244,28 +300,6 @@ int cx_nft_network_remove(struct cx_nft *n, const struct cx_network *net, conex_
 }
 
 /* ---- ports ---- */
-
-static void add_key(struct cx_str *to, const struct cx_port *p, const char *verb)
-{
-	static const unsigned char any[16];
-	char host[INET6_ADDRSTRLEN];
-	int size = cx_address_size(p->host.family), is_any = !memcmp(p->host.byte, any, (size_t)size);
-
-	cx_address_print(&p->host, host);
-	cx_str_addf(to, "%s element inet conex %s%d { %s . %s%s%u", verb, is_any ? "any" : "ports", size == 4 ? 4 : 6,
-		cx_port_protocol(p->protocol), is_any ? "" : host, is_any ? "" : " . ", p->host_port);
-}
-
-static void add_port(struct cx_str *to, const struct cx_port *p, const char *verb, const char *tag)
-{
-	char target[INET6_ADDRSTRLEN];
-
-	cx_address_print(&p->to, target);
-	add_key(to, p, verb);
-	if (tag)
-		cx_str_addf(to, " comment \"%s\"", tag);
-	cx_str_addf(to, " : %s . %u }\n", target, p->port);
-}
 
 /* All verbs of a kind together: the library makes one message of them. */
 static int add_and_delete(struct cx_nft *n, const struct cx_port *ports, int count, const char *verb)

@@ -18,7 +18,7 @@ static inline void cx_nft_freep(struct cx_nft **n) { cx_nft_free(*n); }
  * Then it is the first network, or somebody has flushed all rules (as firewalls do when they are told of new
  * ones), and all others are without: cx_nft_networks_add. */
 int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_error **err);
-int cx_nft_networks_add(struct cx_nft *n, const struct cx_networks *place, conex_error **err);
+int cx_nft_networks_add(struct cx_nft *n, const struct cx_networks *place, conex_error **err);  /* and all ports */
 int cx_nft_network_remove(struct cx_nft *n, const struct cx_network *net, conex_error **err);
 
 struct cx_port {
@@ -39,6 +39,15 @@ int cx_port_check(struct cx_port *p, const char *where, conex_error **err);
 int cx_nft_ports_add(struct cx_nft *n, const struct cx_port *ports, int count, const char *tag, conex_error **err);
 /* Those that lead to where `ports` say; another container's stay. 0, -errno */
 int cx_nft_ports_remove(struct cx_nft *n, const struct cx_port *ports, int count);
+
+/* Is the table there? It is one question to the kernel, without the library. */
+int cx_nft_is_there(void);
+
+/* published.c: which ports are published, for when they have to be so again. `place`: the directory of networks,
+ * locked. */
+void cx_published_note(int place, const struct cx_port *ports, int count);
+void cx_published_forget(int place, const struct cx_port *ports, int count);    /* those that lead elsewhere stay */
+int cx_published_each(int place, void (*each)(const struct cx_port *p, void *data), void *data);        /* count */
 
 /* flows.c: what the kernel remembers of UDP that goes elsewhere (published), or there (withdrawn). How many, or
  * -errno: the kernel can't tell (no nf_conntrack_netlink), which is no reason to fail. */

@@ -96,14 +96,18 @@ static int publish(const struct cx_networks *place, const struct cx_port *ports,
 	r = mine->nft ? 0 : cx_nft_open(&mine->nft, err);
 	if (r == 0)
 		r = cx_nft_ports_add(mine->nft, ports, count, tag, err);
-	if (r != -ENOENT)
-		return r;
-	if (err) {
-		conex_error_free(*err);
-		*err = NULL;
+	if (r == -ENOENT) {
+		if (err) {
+			conex_error_free(*err);
+			*err = NULL;
+		}
+		r = cx_nft_networks_add(mine->nft, place, err);
+		if (r == 0)
+			r = cx_nft_ports_add(mine->nft, ports, count, tag, err);
 	}
-	r = cx_nft_networks_add(mine->nft, place, err);
-	return r < 0 ? r : cx_nft_ports_add(mine->nft, ports, count, tag, err);
+	if (r == 0)
+		cx_published_note(place->dir, ports, count);
+	return r;
 }
 
 int cx_ports_publish(const struct cx_networks *place, const struct cx_port *ports, int count, const char *tag,
@@ -123,6 +127,8 @@ int cx_ports_withdraw(const struct cx_networks *place, const struct cx_port *por
 	int r = lock < 0 ? lock : mine->nft ? 0 : cx_nft_open(&mine->nft, NULL);
 
 	r = r < 0 ? r : cx_nft_ports_remove(mine->nft, ports, count);
+	if (lock >= 0)
+		cx_published_forget(place->dir, ports, count);
 	if (r == 0)
 		cx_flows_forget(ports, count, 1);
 	return r;
@@ -154,6 +160,8 @@ int cx_port_undo(const char *text)
 	lock = dir < 0 ? -errno : cx_networks_lock(dir);
 	r = lock < 0 ? lock : cx_nft_open(&n, NULL);
 	r = r < 0 ? r : cx_nft_ports_remove(n, &p, 1);
+	if (lock >= 0)
+		cx_published_forget(dir, &p, 1);
 	if (r == 0)
 		cx_flows_forget(&p, 1, 1);
 	return r;

@@ -408,6 +408,9 @@ TEST(flushed)
 	GOOD(network("inner", CONEX_NETWORK_INTERNAL, NULL));
 	CHECK_INT(box_run(BOX(.network = "bridge"), "true"), 0);
 	CHECK_INT(command("nft flush ruleset"), 0);
+	CHECK_INT(box_run(BOX(.network = "bridge"), "true"), 0);        /* the next container of any bridge */
+	CHECK_INT(command("nft list set inet conex internal | grep -q cx-inner"), 0);
+	CHECK_INT(command("nft flush ruleset"), 0);
 	c = published("bridge", CONEX_PORTS({ HOST, 8080, 80, NULL }));
 	CHECK(box.err == NULL);
 	CHECK(from_world(HOST, 8080));
@@ -416,8 +419,14 @@ TEST(flushed)
 	GOOD(network("new", 0, NULL));
 	CHECK_INT(command("nft list set inet conex internal | grep -q cx-inner"), 0);
 	CHECK_INT(command("nft list set inet conex bridges | tr -d '\\n' | grep cx-bridge | grep -q cx-new"), 0);
+	CHECK(from_world(HOST, 8080));          /* what was published before, too */
+	CHECK_INT(command("nft flush ruleset"), 0);
+	CHECK(!from_world(HOST, 8080));
+	CHECK_INT(box_run(BOX(.network = "inner"), "true"), 0);
+	CHECK(from_world(HOST, 8080));
 	CHECK_INT(command("nft flush ruleset"), 0);
 	box_end(c);
+	CHECK_INT(access(say("%s/.ports", directory), F_OK), -1);
 	GOOD(gone("bridge"));
 	GOOD(gone("inner"));
 	GOOD(gone("new"));
