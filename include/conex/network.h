@@ -21,6 +21,14 @@ struct conex_port { const char *address; uint16_t host_port, port; const char *p
 #define CONEX_PORTS(...) ((const struct conex_port[]){ __VA_ARGS__, { NULL, 0, 0, NULL } })
 #endif
 
+/* Ports as people type them, for .ports: "8080:80", "127.0.0.1::80" (a free one), "0.0.0.0:5000-5010:5000-5010/udp"
+ * (a range), "[fd00::1]:80:80"; a port alone is a free one of the host's. Whether there is such an address is
+ * looked at when it is published.
+ * Owner: *ret_ports, ended by a zero element, is the caller's: one free(3).
+ * Returns: how many; -EINVAL it isn't written so, or the ranges are of different sizes; -ENOMEM.
+ * Threads: any. Since: 0.1 */
+int conex_parse_ports(const char *text, struct conex_port **ret_ports, conex_error **err);
+
 #define CONEX_NETWORK_INTERNAL ((uint64_t)1 << 0)  /* no way out, and none in but from the host */
 #define CONEX_NETWORK_EXISTING ((uint64_t)1 << 1)  /* one of that name is fine, as it is */
 

@@ -401,6 +401,23 @@ TEST(others_rules_stay)
 }
 
 /* Somebody flushes all: the next one brings ours back, for all networks, whether it publishes or is new. */
+/* One transaction, however many. */
+TEST(a_range)
+{
+	struct conex_port *list = NULL;
+	conex_container *c;
+
+	CHECK_INT(conex_parse_ports(say("%s:5000-5999:80-1079", HOST), &list, &box.err), 1000);
+	c = published("bridge", list);
+	CHECK(from_world(HOST, 5000));
+	CHECK_INT(conex_container_port(c, 1079, NULL), 5999);
+	CHECK_INT(command("test $(nft -j list map inet conex ports4 | grep -o '\"concat\": *\\[\"tcp\"' | wc -l) = 1000"), 0);
+	box_end(c);
+	CHECK_INT(command("nft list map inet conex ports4 | grep elements"), 256);
+	free(list);
+	GOOD(gone("bridge"));
+}
+
 TEST(flushed)
 {
 	conex_container *c;
@@ -480,6 +497,7 @@ static void tests(void)
 	RUN(ports_taken);
 	RUN(bad_ports);
 	RUN(others_rules_stay);
+	RUN(a_range);
 	RUN(flushed);
 	RUN(killed_with_a_port);
 	conex_namespace_free(world);
