@@ -24,6 +24,7 @@ struct conex_plan {
 	int64_t grace_ms;
 	char *network;                  /* names, with commas between; NULL: none is joined */
 	char *hosts, *resolv;           /* lines for /etc/hosts, all of /etc/resolv.conf; NULL: the networks' alone */
+	char *others_hosts, *others_resolv;     /* files of the container whose network it is on; NULL */
 	struct cx_wanted *ports;        /* to be published */
 	int ports_count;
 	conex_namespace **join;         /* NULL-ended, each counted */
@@ -168,6 +169,7 @@ const char **cx_texts(const json_t *list, const char *first);          /* NULL-e
 #define CX_COMPILE_EXEC 1u              /* one more program in a running container */
 #define CX_COMPILE_PLACED 2u            /* with EXEC: into a scope that only systemd may put it in */
 #define CX_COMPILE_NETWORKED 4u         /* it joins networks of the host's */
+#define CX_COMPILE_NAMED 8u             /* it has files of names */
 int cx_plan_compile(conex *cx, json_t *spec, unsigned how, conex_namespace *const *join, struct cx_plan **ret,
 	struct cx_cgroup_limits **ret_limits, conex_error **err);
 conex_plan *cx_plan_ref(conex_plan *p);
@@ -206,7 +208,7 @@ int cx_container_journal(conex_container *c, conex_error **err);
 /* request.c */
 struct cx_network_launch {              /* what a launch hands over of its networks */
 	struct cx_str inside;           /* requests to rtnetlink */
-	char *hosts, *resolv;           /* paths of files */
+	const char *hosts, *resolv;     /* paths of files; NULL */
 };
 void cx_network_launch_clear(struct cx_network_launch *l);      /* network.c */
 #define cx_autolaunch cx_cleanup(cx_network_launch_clear) struct cx_network_launch
@@ -277,8 +279,9 @@ int cx_names_read(const struct conex_run_options *o, int networked, char **ret_h
 int cx_modes_check(const char *list, conex_error **err);
 int cx_modes_networks(const char *list, char **ret);    /* the names with commas between; NULL: none. 0, -ENOMEM */
 json_t *cx_modes_devices(const char *list);
-/* 1: *ret is another container's network namespace; 0: it isn't asked for. Not locked */
-int cx_modes_join(conex *cx, const char *list, conex_namespace **ret, conex_error **err);
+/* 1: *ret is another container's network namespace, whose names' files are the plan's; 0: it isn't asked for. Not
+ * locked */
+int cx_modes_join(conex_plan *p, const char *list, conex_namespace **ret, conex_error **err);
 
 /* attach.c: at the barrier of a container that waits for its interfaces. Locked */
 void cx_attach_begin(conex_container *c);
@@ -289,6 +292,8 @@ int cx_container_link(conex_container *c, conex_error **err);   /* at the barrie
 void cx_container_let_networks_go(conex_container *c);
 int cx_container_leave(conex_container *c);             /* 1; 0: again in a moment. Not locked */
 void cx_container_joined_free(conex_container *c);
+void cx_container_files(const conex_container *c, const char **hosts, const char **resolv);     /* borrowed; NULL */
+void cx_container_take_files(conex_container *c, const char *hosts, const char *resolv);
 const char *cx_container_bridged(const conex_container *c, int family);
 void cx_container_take_addresses(conex_container *c, const char *const *notes, int count);
 

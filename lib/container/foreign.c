@@ -172,6 +172,7 @@ static void read_addresses(conex_container *c, const struct cx_record *r)
 	cx_container_take_addresses(c, addresses, n);
 	n = cx_record_notes(r, "port", &ports);
 	cx_container_take_ports(c, ports, n);
+	cx_container_take_files(c, cx_record_note(r, "hosts"), cx_record_note(r, "resolv"));
 }
 
 static int read_labels(conex_container *c, const struct cx_record *r)

@@ -103,7 +103,19 @@ static int open_of(conex *cx, conex_container *c, conex_namespace **ret, conex_e
 		conex_container_id(c)) : 0;
 }
 
-int cx_modes_join(conex *cx, const char *list, conex_namespace **ret, conex_error **err)
+static int take_files(conex_plan *p, const conex_container *c, conex_error **err)
+{
+	const char *hosts, *resolv;
+
+	cx_container_files(c, &hosts, &resolv);
+	if (!hosts || !resolv)
+		return 0;
+	p->others_hosts = strdup(hosts);
+	p->others_resolv = strdup(resolv);
+	return p->others_hosts && p->others_resolv ? 0 : cx_fail_memory(err);
+}
+
+int cx_modes_join(conex_plan *p, const char *list, conex_namespace **ret, conex_error **err)
 {
 	const char *id = list ? behind(list, CONTAINER) : NULL;
 	conex_container *c;
@@ -111,10 +123,12 @@ int cx_modes_join(conex *cx, const char *list, conex_namespace **ret, conex_erro
 
 	if (!id)
 		return 0;
-	r = conex_container_get(cx, id, &c, err);
+	r = conex_container_get(p->cx, id, &c, err);
 	if (r < 0)
 		return r;
-	r = open_of(cx, c, ret, err);
+	r = open_of(p->cx, c, ret, err);
+	if (r == 0 && (r = take_files(p, c, err)) < 0)
+		conex_namespace_free(*ret);
 	conex_container_free(c);
 	return r < 0 ? r : 1;
 }

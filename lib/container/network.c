@@ -18,6 +18,7 @@ struct joined {
 };
 
 struct cx_joined {
+	char *hosts, *resolv;                   /* paths of its /etc/hosts and /etc/resolv.conf */
 	int count;
 	int looks;                              /* whether the kernel has taken the interfaces away */
 	struct joined of[CX_LINKS_MAX];
@@ -77,6 +78,8 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 
 	if (r < 0)
 		return r;
+	cx_journal_note(journal, "hosts", c->joined->hosts);
+	cx_journal_note(journal, "resolv", c->joined->resolv);
 	for (int i = 0; i < c->joined->count && r == 0; i++) {
 		struct joined *j = &c->joined->of[i];
 
@@ -142,7 +145,7 @@ static const struct joined *asked(const conex_container *c)
 	return &c->joined->of[0];
 }
 
-static int name(conex_container *c, struct cx_network_launch *l, conex_error **err)
+static int name(conex_container *c, conex_error **err)
 {
 	const struct joined *first = &c->joined->of[0], *out = asked(c);
 	const char *resolv = c->task.plan->resolv;
@@ -153,16 +156,22 @@ static int name(conex_container *c, struct cx_network_launch *l, conex_error **e
 	r = cx_resolv_write(&out->network, resolv ? out->lease.tag : NULL, resolv);
 	if (r < 0)
 		return cx_fail(err, CONEX_STAGE_LAUNCH, r, NULL, NULL, "/etc/resolv.conf of container %s", c->id);
-	l->hosts = cx_hosts_path(&first->network, own ? first->lease.tag : NULL);
-	l->resolv = cx_resolv_path(&out->network, resolv ? out->lease.tag : NULL);
-	return l->hosts && l->resolv ? 0 : cx_fail_memory(err);
+	c->joined->hosts = cx_hosts_path(&first->network, own ? first->lease.tag : NULL);
+	c->joined->resolv = cx_resolv_path(&out->network, resolv ? out->lease.tag : NULL);
+	return c->joined->hosts && c->joined->resolv ? 0 : cx_fail_memory(err);
+}
+
+void cx_container_files(const conex_container *c, const char **hosts, const char **resolv)
+{
+	const conex_plan *plan = c->task.plan;
+
+	*hosts = c->joined ? c->joined->hosts : plan ? plan->others_hosts : NULL;
+	*resolv = c->joined ? c->joined->resolv : plan ? plan->others_resolv : NULL;
 }
 
 void cx_network_launch_clear(struct cx_network_launch *l)
 {
 	cx_str_free(&l->inside);
-	cx_freep(&l->hosts);
-	cx_freep(&l->resolv);
 }
 
 /* ---- all of it, before there is a process ---- */
@@ -181,6 +190,7 @@ int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_err
 	const struct cx_networks *place;
 	int r;
 
+	cx_container_files(c, &l->hosts, &l->resolv);
 	if (!c->task.plan->network)
 		return 0;
 	c->joined = calloc(1, sizeof *c->joined);
@@ -190,11 +200,12 @@ int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_err
 	if (r == 0)
 		r = join_all(c, err);
 	if (r == 0)
-		r = name(c, l, err);
+		r = name(c, err);
 	if (r == 0)
 		r = note_links(c, place, err);
 	if (r == 0)
 		r = cx_container_publish(c, place, err);
+	cx_container_files(c, &l->hosts, &l->resolv);
 	return r < 0 ? r : what_is_done_inside(c, &l->inside, err);
 }
 
@@ -262,6 +273,10 @@ void cx_container_joined_free(conex_container *c)
 		free(c->joined->of[i].link_text);
 		free(c->joined->of[i].lease_text);
 	}
+	if (c->joined) {
+		free(c->joined->hosts);
+		free(c->joined->resolv);
+	}
 	free(c->joined);
 	free(c->published);
 	c->published = NULL;
@@ -313,4 +328,12 @@ void cx_container_take_addresses(conex_container *c, const char *const *notes, i
 				j->address[k][0] = '\0';
 		c->joined->count++;
 	}
+}
+
+void cx_container_take_files(conex_container *c, const char *hosts, const char *resolv)
+{
+	if (!c->joined || !hosts || !resolv || c->joined->hosts)
+		return;
+	c->joined->hosts = strdup(hosts);
+	c->joined->resolv = strdup(resolv);
 }

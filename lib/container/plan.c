@@ -33,6 +33,8 @@ static void plan_free(conex_plan *p)
 	free(p->bundle);
 	free(p->network);
 	free(p->hosts);
+	free(p->others_hosts);
+	free(p->others_resolv);
 	free(p->resolv);
 	free(p->ports);
 	cx_context_unref(p->cx);
@@ -73,7 +75,7 @@ static int keep_joins(conex_plan *p, const struct conex_run_options *o, conex_er
 		return cx_fail_memory(err);
 	for (; p->joins < n; p->joins++)
 		p->join[p->joins] = cx_namespace_ref(o->join[p->joins]);
-	r = cx_modes_join(p->cx, o->network, &p->join[n], err);
+	r = cx_modes_join(p, o->network, &p->join[n], err);
 	p->joins += r > 0;
 	return r < 0 ? r : 0;
 }
@@ -82,6 +84,7 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 	conex_plan *p, conex_error **err)
 {
 	int r = cx_options_spec(image, args, o, &p->spec, err);
+	unsigned how;
 
 	if (r == 0 && o->spec && o->spec->bundle && !(p->bundle = strdup(o->spec->bundle)))
 		r = cx_fail_memory(err);
@@ -95,8 +98,9 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 		r = cx_context_need_cgroups(cx, err);
 	if (r == 0)
 		r = keep_joins(p, o, err);
+	how = (p->network ? CX_COMPILE_NETWORKED : 0) | (p->network || p->others_hosts ? CX_COMPILE_NAMED : 0);
 	if (r == 0)
-		r = cx_plan_compile(cx, p->spec, p->network ? CX_COMPILE_NETWORKED : 0, p->join, &p->bytes, &p->limits, err);
+		r = cx_plan_compile(cx, p->spec, how, p->join, &p->bytes, &p->limits, err);
 	p->grace_ms = o->grace_ms ? o->grace_ms : 10000;
 	return r;
 }

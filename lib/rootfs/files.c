@@ -21,7 +21,7 @@ static int is_ours(const struct cx_compile *c, const char *target)
 		if (other && !strcmp(other, target))
 			return 0;
 	}
-	return c->networked;
+	return c->named;
 }
 
 int cx_rootfs_compile_file_sources(struct cx_compile *c, conex_error **err)

@@ -199,7 +199,7 @@ TEST(container)
 	d = box_sleeper(BOX(.network = "container:first"));
 	CHECK_STR(ns_of(conex_container_pid(d), "net"), ns_of(conex_container_pid(c), "net"));
 	CHECK(strcmp(ns_of(conex_container_pid(d), "pid"), ns_of(conex_container_pid(c), "pid")) != 0);
-	CHECK_INT(box_exec(d, NULL, "ip addr show eth0"), 0);
+	CHECK_INT(box_exec(d, NULL, "grep ' first' /etc/hosts && ip addr show eth0 && ls /etc/resolv.conf"), 0);
 	CHECK(strstr(box.out, address) != NULL);
 	free(address);
 	CHECK_INT(box_run(BOX(.network = "container:first", .ports = CONEX_PORTS({ NULL, 0, 80, NULL })), "true"), -EINVAL);
