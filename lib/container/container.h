@@ -290,6 +290,7 @@ void cx_attach_begin(conex_container *c);
 int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_error **err);      /* not locked */
 int cx_container_link(conex_container *c, conex_error **err);   /* at the barrier: its pid is the child's */
 void cx_container_let_networks_go(conex_container *c);
+void cx_container_cut(conex_container *c);
 int cx_container_leave(conex_container *c);             /* 1; 0: again in a moment. Not locked */
 void cx_container_joined_free(conex_container *c);
 void cx_container_files(const conex_container *c, const char **hosts, const char **resolv);     /* borrowed; NULL */

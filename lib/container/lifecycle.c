@@ -374,6 +374,8 @@ int conex_container_output(conex_container *c, int timeout_ms, struct conex_outp
 
 /* ---- delete ---- */
 
+enum { CUT_MS = 200 };          /* some times what the kernel takes to delete an interface */
+
 static int is_deleted(void *arg)
 {
 	return ((conex_container *)arg)->task.state == CONEX_DELETED;
@@ -405,6 +407,8 @@ int conex_container_delete(conex_container *c, int timeout_ms, conex_error **err
 		kill_everything(c);
 	else if (c->task.state == CONEX_EXITED)
 		cx_container_undo_later(c);
+	if (timeout_ms < 0 || timeout_ms >= CUT_MS)
+		cx_container_cut(c);
 	r = cx_context_wait(cx, cx_context_deadline(timeout_ms), is_deleted, c);
 	if (r < 0)
 		cx_fail(err, CONEX_STAGE_TEARDOWN, r, NULL, NULL, "the context was closed");

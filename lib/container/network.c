@@ -246,6 +246,30 @@ static int links_are_gone(struct cx_joined *joined)
 	return 1;
 }
 
+/* Who waits for a container's end anyway may as well wait for the kernel to delete its interfaces, while its
+ * processes are dying: that is half of what it takes with the namespace. Locked; unlocks meanwhile. */
+void cx_container_cut(conex_container *c)
+{
+	conex *cx = c->task.cx;
+	char *texts[CX_LINKS_MAX];
+	int count = 0;
+
+	for (int i = 0; c->joined && !c->undoing && i < c->joined->count; i++)
+		if (c->joined->of[i].link_text && (texts[count] = strdup(c->joined->of[i].link_text)))
+			count++;
+	if (!count)
+		return;
+	cx->busy++;
+	pthread_mutex_unlock(&cx->lock);
+	for (int i = 0; i < count; i++) {
+		cx_link_delete(texts[i]);
+		free(texts[i]);
+	}
+	pthread_mutex_lock(&cx->lock);
+	if (--cx->busy == 0)
+		cx_context_notify(cx);
+}
+
 int cx_container_leave(conex_container *c)
 {
 	cx_container_let_networks_go(c);

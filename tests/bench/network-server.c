@@ -23,7 +23,7 @@ static void serve(int fd, int (*ready)(void *), void *data)
 		_exit(1);
 	dup2(open("/dev/null", O_RDWR), 1);
 	dup2(1, 2);
-	execl("/bin/busybox", "busybox", "httpd", "-f", "-p", "80", "-h", "/var/empty", (char *)NULL);
+	execl("/bin/busybox", "busybox", "httpd", "-f", "-p", "80", "-h", "/", (char *)NULL);
 	_exit(127);
 }
 

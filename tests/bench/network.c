@@ -60,8 +60,10 @@ static int one_turn(struct network_bench *b, int way, int counts, char *why)
 	int64_t begin = bench_now_ns(), answered;
 	int r = ways[way]->up(why);
 
-	if (r == 0 && (r = first_byte()) < 0)
+	if (r == 0 && (r = first_byte()) < 0) {
+		ways[way]->down(why);   /* the others mustn't meet what is left of it */
 		snprintf(why, NETWORK_WHY, "no answer at the published port");
+	}
 	answered = bench_now_ns();
 	if (r == 0)
 		r = ways[way]->down(why);
