@@ -183,6 +183,19 @@ static void announce(struct cx_batch *b, int n)
 	cx_batch_nest_end(m, families);
 }
 
+/* A bridge's MAC is known, so a neighbour can't take the gateway's place. */
+static void know_gateways(struct cx_batch *b, const struct cx_network *n, int at)
+{
+	unsigned char mac[6];
+
+	cx_network_mac(n, 1, mac);
+	for (int i = 0; i < n->subnets && n->driver == CX_NETWORK_BRIDGE; i++) {
+		struct cx_address gateway = cx_network_gateway(n, i);
+
+		cx_batch_neighbour(b, FIRST_INDEX + at, &gateway, mac);
+	}
+}
+
 /* The first network that has a way out gives the default route of each family. */
 int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 {
@@ -198,6 +211,7 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 		if (net->driver == CX_NETWORK_MACVLAN)
 			announce(&b, n);
 		cx_batch_up(&b, FIRST_INDEX + n);
+		know_gateways(&b, net, n);
 		for (int i = 0; i < net->subnets && !(net->flags & CONEX_NETWORK_INTERNAL); i++) {
 			struct cx_address gateway = cx_network_gateway(net, i);
 

@@ -2,6 +2,7 @@
  * linux/if_link.h say. */
 #include "network/netlink.h"
 
+#include <linux/neighbour.h>
 #include <net/if.h>
 #include <netlink/errno.h>
 #include <netlink/netlink.h>
@@ -109,6 +110,15 @@ void cx_batch_default_route(struct cx_batch *b, int index, const struct cx_addre
 
 	cx_batch_put(b, m, RTA_GATEWAY, gateway->byte, (size_t)cx_address_size(gateway->family));
 	cx_batch_put_u32(b, m, RTA_OIF, (uint32_t)index);
+}
+
+void cx_batch_neighbour(struct cx_batch *b, int index, const struct cx_address *a, const unsigned char mac[6])
+{
+	struct ndmsg about = { .ndm_family = (unsigned char)a->family, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &about, sizeof about, "the gateway's MAC");
+
+	cx_batch_put(b, m, NDA_DST, a->byte, (size_t)cx_address_size(a->family));
+	cx_batch_put(b, m, NDA_LLADDR, mac, 6);
 }
 
 void cx_batch_up(struct cx_batch *b, int index)

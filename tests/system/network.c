@@ -40,6 +40,9 @@ TEST(inside)
 	CHECK(strstr(box.out, "default via 10.77.0.1 dev eth0") != NULL);
 	CHECK(strstr(box.out, "default via fd77::1 dev eth0") != NULL);
 	CHECK(strstr(box.out, "inet 127.0.0.1/8") != NULL);
+	CHECK_INT(box_run(BOX(.network = "site"), "ip neigh"), 0);
+	CHECK(strstr(box.out, "10.77.0.1 dev eth0 lladdr 02:63:0a:4d:00:01") && strstr(box.out, "PERMANENT"));
+	CHECK(strstr(box.out, "fd77::1 dev eth0 lladdr 02:63:0a:4d:00:01") != NULL);
 	CHECK_STR(content("/proc/sys/net/ipv4/ip_forward"), "1");
 	CHECK_STR(content("/proc/sys/net/ipv6/conf/all/forwarding"), "1");
 	GOOD(gone("site"));
