@@ -86,6 +86,9 @@ struct conex_stats {            /* same units on v1 and v2; UINT64_MAX: the mach
 	uint64_t pids_peak, pids_refused; /* the most at once; forks that the limit refused */
 	uint64_t read_ops, write_ops;
 	uint64_t huge_bytes;        /* in huge pages of all sizes, which .memory doesn't count */
+	/* what a container sees on its interfaces but lo; unknown of a group, and where the network is the host's */
+	uint64_t net_rx_bytes, net_tx_bytes, net_rx_packets, net_tx_packets;
+	uint64_t net_rx_errors, net_tx_errors, net_rx_dropped, net_tx_dropped;
 };
 
 /* Makes a group with limits (NULL: none). name: 1 to 64 of a-z A-Z 0-9 _ . -, first a letter or

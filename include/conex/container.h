@@ -264,7 +264,8 @@ int conex_container_resume(conex_container *c, conex_error **err);
 int conex_container_update(conex_container *c, const struct conex_limits *limits,
 	conex_error **err);
 
-/* What its cgroup has used and may use; see struct conex_stats.
+/* What its cgroup has used and may use, and what has gone through its interfaces; see struct
+ * conex_stats. One descriptor is kept for it until it ends, as conex_cgroup_stats keeps some.
  * Owner: *ret is the caller's struct, with .size set.
  * Returns: 0; -ESRCH it doesn't run; the usual.
  * Threads: any. Since: 0.1 */
@@ -279,7 +280,9 @@ int conex_container_stats(conex_container *c, struct conex_stats *ret, conex_err
 int conex_container_sample(conex_container *const *containers, size_t count,
 	struct conex_stats *ret, conex_error **err);
 
-/* What struct conex_stats has only sums of, as JSON; see conex_cgroup_details.
+/* What struct conex_stats has only sums of, as JSON; see conex_cgroup_details. And, where the network
+ * is its own, "interfaces": {"eth0": {"rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "tx_bytes",
+ * "tx_packets", "tx_errors", "tx_dropped"}}, all but lo.
  * Owner: *ret_json is the caller's: free(3).
  * Returns: 0; -ESRCH it doesn't run; the usual.
  * Threads: any. Since: 0.1 */

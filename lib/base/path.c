@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -290,6 +291,16 @@ int cx_mkdirs(int dirfd, const char *path, mode_t mode)
 		*p = '/';
 	}
 	return mkdirat(dirfd, copy, mode) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+enum { KEPT_BELOW = 512 };      /* half of what select(2) can take */
+
+int cx_kept_below(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 2 < KEPT_BELOW ? (int)limit.rlim_cur / 2
+		: KEPT_BELOW;
 }
 
 int64_t cx_now_ns(int clock)

@@ -27,6 +27,10 @@ int cx_file_create(int dirfd, const char *path, const void *data, size_t size, m
 /* mkdir -p below `dirfd` (AT_FDCWD for absolute paths). 0, -errno. */
 int cx_mkdirs(int dirfd, const char *path, mode_t mode);
 
+/* Descriptors that are kept only to save opening anew have numbers below this one: at least half of the host's table
+ * stays free, and half of the numbers that are small enough for select(2). */
+int cx_kept_below(void);
+
 /* Time of a clock in ns. */
 int64_t cx_now_ns(int clock);
 

@@ -280,7 +280,7 @@ int conex_cgroup_details(conex_cgroup *g, char **ret_json, conex_error **err)
 		return r;
 	if (!exists(all, g->path))
 		return cx_fail(err, CONEX_STAGE_RUN, -ENOENT, NULL, "it is gone", "cgroup %s", g->path);
-	return cx_cgroup_details(all, g->path, ret_json, err);
+	return cx_cgroup_details(all, g->path, NULL, ret_json, err);
 }
 
 int conex_cgroup_pids(conex_cgroup *g, pid_t **ret, conex_error **err)

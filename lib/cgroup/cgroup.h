@@ -65,7 +65,8 @@ void cx_cgroup_autopsy(const struct cx_cgroups *g, const char *path, struct cx_c
 enum { CX_STAT_KEPT = 64 };
 int cx_cgroup_read_stats(const struct cx_cgroups *g, const char *path, int *kept, struct conex_stats *ret, conex_error **err);
 void cx_stat_kept_close(int kept[CX_STAT_KEPT]);
-int cx_cgroup_details(const struct cx_cgroups *g, const char *path, char **ret, conex_error **err); /* JSON (free) */
+/* JSON (free). more: members of the object beside ours; NULL: none */
+int cx_cgroup_details(const struct cx_cgroups *g, const char *path, const json_t *more, char **ret, conex_error **err);
 int cx_cgroup_freeze_path(const struct cx_cgroups *g, const char *path, int freeze, int timeout_ms, conex_error **err); /* 1 done, 0 not yet */
 
 int cx_cgroup_is_frozen(const struct cx_cgroups *g, const char *path);  /* or on its way there */

@@ -146,7 +146,7 @@ static void add_huge(struct details *d, const struct cx_cgroups *g, const struct
 	}
 }
 
-int cx_cgroup_details(const struct cx_cgroups *g, const char *path, char **ret, conex_error **err)
+int cx_cgroup_details(const struct cx_cgroups *g, const char *path, const json_t *more, char **ret, conex_error **err)
 {
 	const struct cx_hierarchy *memory = cx_cgroups_with(g, "memory"), *v2 = cx_cgroups_v2(g);
 	const struct cx_hierarchy *io = cx_cgroups_with(g, "io"), *huge = cx_cgroups_with(g, "hugetlb");
@@ -166,6 +166,8 @@ int cx_cgroup_details(const struct cx_cgroups *g, const char *path, char **ret, 
 		add_huge(&d, g, huge, path);
 	if (v2 && !d.failed)
 		add_pressure(&d, v2, path);
+	if (more && !d.failed)
+		d.failed |= json_object_update(d.root, (json_t *)more) < 0;
 	text = d.failed ? NULL : json_dumps(d.root, JSON_COMPACT);
 	json_decref(d.root);
 	if (!text)

@@ -1,11 +1,11 @@
 /* What a cgroup has used: the statistics, and the few facts of an exit record, over all hierarchies. The files and
  * their lines are stat-files.c's. */
 #include "cgroup/internal.h"
+#include "base/path.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 void cx_cgroup_autopsy(const struct cx_cgroups *g, const char *path,
@@ -40,17 +40,12 @@ static void take_line(const char *line, void *data)
 	r->file->line(r->file, line, r->to);
 }
 
-enum { KEPT_BELOW = 512 };      /* half of what select(2) can take */
-
-/* The host's descriptors are the host's: at least half of its table stays free, and of the numbers that are small
- * enough for select(2). Opening anew costs little more: most of the time goes into the kernel's own sums. */
+/* The host's descriptors are the host's. Opening anew costs little more: most of the time goes into the kernel's
+ * own sums. */
 static int may_keep(struct reading *r, int fd)
 {
-	struct rlimit limit;
-
 	if (!r->below)
-		r->below = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 2 < KEPT_BELOW
-			? (int)limit.rlim_cur / 2 : KEPT_BELOW;
+		r->below = cx_kept_below();
 	return fd < r->below;
 }
 

@@ -80,6 +80,8 @@ struct conex_container {
 	int undo_later;                 /* its cgroup was busy: again when the timer ticks */
 	int watched;                    /* for OOM kills, which began at oom_seen */
 	uint32_t oom_seen;
+	int process;                    /* /proc/PID of its first process, for counters.c; -1 */
+	int host_network;               /* it has none of its own */
 	/* of another process (conex_container_get): */
 	uint64_t start;                 /* start time of .task.pid; */
 	json_t *spec;                   /* from the state directory */
@@ -305,6 +307,10 @@ int cx_ports_read(const struct conex_run_options *o, int networked, struct cx_wa
 int cx_container_publish(conex_container *c, const struct cx_networks *place, conex_error **err);      /* not locked */
 void cx_container_withdraw(conex_container *c);         /* not locked */
 void cx_container_take_ports(conex_container *c, const char *const *notes, int count);
+
+/* counters.c: what has gone through its interfaces. Locked; may unlock meanwhile */
+void cx_container_add_counters(conex_container *c, struct conex_stats *s);
+json_t *cx_container_interfaces(conex_container *c);    /* {"interfaces": ...}, or {}; new. NULL: no memory */
 
 /* maps.c */
 void cx_maps_begin(conex_container *c);          /* locked */

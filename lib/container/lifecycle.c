@@ -273,6 +273,8 @@ static int read_stats(conex_container *c, struct conex_stats *s, conex_error **e
 	if (r < 0)
 		return r;
 	r = cx_cgroup_read_stats(c->task.cx->cgroups, c->cgroup, NULL, s, err);
+	if (r == 0)
+		cx_container_add_counters(c, s);
 	cx_context_unlock(c->task.cx);
 	return r;
 }
@@ -310,10 +312,14 @@ int conex_container_sample(conex_container *const *containers, size_t count, str
 int conex_container_details(conex_container *c, char **ret_json, conex_error **err)
 {
 	int r = with_cgroup(c, 0, err);
+	json_t *interfaces;
 
 	if (r < 0)
 		return r;
-	r = cx_cgroup_details(c->task.cx->cgroups, c->cgroup, ret_json, err);
+	interfaces = cx_container_interfaces(c);
+	r = interfaces ? cx_cgroup_details(c->task.cx->cgroups, c->cgroup, interfaces, ret_json, err)
+		: cx_fail_memory(err);
+	json_decref(interfaces);
 	cx_context_unlock(c->task.cx);
 	return r;
 }

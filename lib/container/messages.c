@@ -140,6 +140,7 @@ void cx_container_ended(conex_container *c)
 	autopsy(c);
 	c->task.state = CONEX_EXITED;
 	c->task.pid = -1;
+	cx_closep(&c->process);
 	cx_task_post(&c->task, CONEX_EVENT_EXITED);
 	if (c->task.flags & CONEX_RUN_AUTODELETE)
 		cx_container_undo_later(c);

@@ -116,6 +116,7 @@ conex_container *cx_container_new(conex *cx, const char *id)
 	if (!c)
 		return NULL;
 	c->refs = 1;
+	c->process = -1;
 	strncpy(c->id, id, sizeof c->id - 1);
 	c->created_at_ns = cx_now_ns(CLOCK_REALTIME);
 	cx_task_init(&c->task, CX_TASK_CONTAINER, cx);
@@ -131,6 +132,7 @@ void cx_container_unref(conex_container *c)
 	free(c->labels);
 	free(c->cgroup);
 	free(c->bundle);
+	cx_closep(&c->process);
 	cx_task_close(&c->task);
 	free(c);
 }

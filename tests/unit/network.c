@@ -1,6 +1,7 @@
-/* Subnets as texts and bits. */
+/* Subnets as texts and bits; counters. */
 #include "test.h"
 #include "base/cleanup.h"
+#include "network/counters.h"
 #include "network/subnet.h"
 
 static int parsed(const char *text, struct cx_subnet *s)
@@ -78,8 +79,64 @@ TEST(overlaps)
 	}
 }
 
+TEST(counters)
+{
+	static const char *const none[] = { "", "eth0", "eth0:", ":1 2 3 4 5 6 7 8 9 10 11 12", "eth0: 1 2 3 4 5 6 7 8 9 10 11",
+		" face |bytes    packets errs drop fifo frame compressed multicast|bytes", "eth0: 1 2 x 4 5 6 7 8 9 10 11 12",
+		"sixteen_letters_: 1 2 3 4 5 6 7 8 9 10 11 12", "eth 0: 1 2 3 4 5 6 7 8 9 10 11 12", "eth0: -1 2 3 4 5 6 7 8 9 10 11 12" };
+	struct cx_counters c;
+	char name[16];
+
+	for (size_t i = 0; i < CX_ARRAY_SIZE(none); i++)
+		CHECK_INT(cx_counters_line(none[i], name, &c), 0);
+	CHECK_INT(cx_counters_line("fifteen_letters: 1 2 3 4 5 6 7 8 9 10 11 12", name, &c), 1);
+	CHECK_STR(name, "fifteen_letters");
+	CHECK_INT(cx_counters_line("  eth0:18446744073709551615    2    3    4    5     6          7         8 "
+		"       9      10   11   12    0     0       0          0", name, &c), 1);
+	CHECK_STR(name, "eth0");
+	CHECK(c.rx_bytes == UINT64_MAX && c.rx_packets == 2 && c.rx_errors == 3 && c.rx_dropped == 4);
+	CHECK(c.tx_bytes == 9 && c.tx_packets == 10 && c.tx_errors == 11 && c.tx_dropped == 12);
+}
+
+struct seen { int count; uint64_t bytes; };
+
+static void see(const char *name, const struct cx_counters *c, void *data)
+{
+	struct seen *s = data;
+
+	CHECK(!strncmp(name, "eth", 3));
+	s->count++;
+	s->bytes += c->rx_bytes;
+}
+
+/* More interfaces than are read at once; and something that is no line. */
+TEST(many_counters)
+{
+	char path[] = "/tmp/conex-counters-XXXXXX", *text = calloc(1, 20000);
+	cx_autoclose int fd = mkstemp(path);
+	struct seen s = { 0, 0 };
+
+	CHECK(fd >= 0 && unlink(path) == 0);
+	dprintf(fd, "Inter-|   Receive\n face |bytes\n    lo: 7 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1\n");
+	for (int i = 0; i < 1000; i++)
+		dprintf(fd, "eth%d: %d 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n", i, i);
+	lseek(fd, 0, SEEK_SET);
+	CHECK_INT(cx_counters_fd(fd, see, &s), 0);
+	CHECK_INT(s.count, 1000);
+	CHECK_INT(s.bytes, 499500);
+	memset(text, '1', 20000);
+	CHECK(ftruncate(fd, 0) == 0 && pwrite(fd, text, 20000, 0) == 20000);
+	lseek(fd, 0, SEEK_SET);
+	CHECK_INT(cx_counters_fd(fd, see, &s), 0);
+	CHECK_INT(s.count, 1000);
+	CHECK_INT(cx_counters_fd(-1, see, &s), -EBADF);
+	free(text);
+}
+
 int main(void)
 {
+	RUN(counters);
+	RUN(many_counters);
 	RUN(texts);
 	RUN(numbers);
 	RUN(overlaps);
