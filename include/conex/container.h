@@ -76,6 +76,10 @@ struct conex_run_options {
 	const char *const *hosts;           /* more lines of /etc/hosts: "10.1.2.3 db db.example" … NULL */
 	const char *const *dns;             /* instead of the host's servers: "10.1.2.53", "search example",
 	                                     * "options ndots:2" … NULL */
+	uint64_t ingress_bps, egress_bps;   /* bits a second into and out of it, with Ethernet's headers, on each of its
+	                                     * interfaces in networks: 8,000 to 500,000,000,000; 0: no limit. In bridge
+	                                     * networks; macvlan has no ingress_bps. Who has CAP_NET_ADMIN or CAP_NET_RAW
+	                                     * inside can get round egress_bps */
 };
 
 /* Runs a program in a new container: conex_plan_new and conex_launch in one. image: NULL in this

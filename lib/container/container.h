@@ -27,6 +27,7 @@ struct conex_plan {
 	char *others_hosts, *others_resolv;     /* files of the container whose network it is on; NULL */
 	struct cx_wanted *ports;        /* to be published */
 	int ports_count;
+	uint64_t ingress_bps, egress_bps;       /* of each interface; 0: no limit */
 	conex_namespace **join;         /* NULL-ended, each counted */
 	uint32_t joins;
 	char *spec_name;                /* in the state directory; NULL: not written yet (locked) */

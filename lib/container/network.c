@@ -85,7 +85,8 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 
 		j->link = (struct cx_link){ .network = &j->network, .number = j->lease.number,
 			.tag = strtoull(j->lease.tag, NULL, 16),
-			.hairpin = c->task.plan->ports_count > 0 };
+			.hairpin = c->task.plan->ports_count > 0, .ingress_bps = c->task.plan->ingress_bps,
+			.egress_bps = c->task.plan->egress_bps };
 		note_addresses(journal, j);
 		if (j->network.driver != CX_NETWORK_BRIDGE)
 			continue;       /* all of it is inside, and goes with that */
@@ -112,6 +113,11 @@ static int join_all(conex_container *c, conex_error **err)
 		struct joined *j = &c->joined->of[c->joined->count];
 
 		r = cx_network_need(c->task.cx, name, &j->network, err);
+		if (r == 0 && c->task.plan->ingress_bps && j->network.driver != CX_NETWORK_BRIDGE) {
+			cx_network_clear(&j->network);
+			r = cx_refuse(err, -EOPNOTSUPP, "conex_run_options.ingress_bps", name,
+				"what goes into a container can be limited in bridge networks alone");
+		}
 		if (r == 0) {
 			c->joined->count++;
 			r = take_address(c, j, err);

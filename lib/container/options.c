@@ -104,6 +104,8 @@ int cx_options_check(const char *call, const struct conex_run_options *o, unsign
 	ONLY(CX_FOR_PLAN, ports);
 	ONLY(CX_FOR_PLAN, hosts);
 	ONLY(CX_FOR_PLAN, dns);
+	ONLY(CX_FOR_PLAN, ingress_bps);
+	ONLY(CX_FOR_PLAN, egress_bps);
 	ONLY(CX_FOR_PLAN, share);
 	ONLY(CX_FOR_PLAN, join);
 	ONLY(CX_FOR_PLAN, ask);

@@ -1,7 +1,9 @@
 /* conex_plan: compile once, look, launch often. */
 #include "container/container.h"
 #include "base/options.h"
+#include "network/rate.h"
 #include "plan/build.h"
+#include "security/capabilities.h"
 
 #include <string.h>
 
@@ -80,6 +82,36 @@ static int keep_joins(conex_plan *p, const struct conex_run_options *o, conex_er
 	return r < 0 ? r : 0;
 }
 
+/* Whose network is another's, or loopback alone, has nothing of his own to be limited. */
+static int read_rates(conex_plan *p, const struct conex_run_options *o, conex_error **err)
+{
+	const char *field = o->ingress_bps ? "conex_run_options.ingress_bps" : "conex_run_options.egress_bps";
+	int r;
+
+	if ((o->ingress_bps || o->egress_bps) && !p->network)
+		return cx_refuse(err, -EINVAL, field, NULL, "limits are of interfaces in networks, and .network names none: it is %s",
+			o->network ? o->network : "not set");
+	r = cx_rate_check("conex_run_options.ingress_bps", o->ingress_bps, err);
+	if (r == 0)
+		r = cx_rate_check("conex_run_options.egress_bps", o->egress_bps, err);
+	p->ingress_bps = o->ingress_bps;
+	p->egress_bps = o->egress_bps;
+	return r;
+}
+
+/* The limit of what comes out is inside, where these go round it: by another queue, or by sending packets past it. */
+static void note_rights(conex *cx, const json_t *spec)
+{
+	static const char *const sets[] = { "bounding", "permitted", "effective", "inheritable", "ambient" };
+	uint64_t has = 0, both = UINT64_C(1) << cx_capability_number("CAP_NET_ADMIN")
+		| UINT64_C(1) << cx_capability_number("CAP_NET_RAW");
+
+	for (size_t i = 0; i < CX_ARRAY_SIZE(sets); i++)
+		has |= cx_capability_mask(json_object_get(cx_json_at(spec, "process.capabilities"), sets[i]));
+	if (has & both)
+		cx_log(cx, 4, "conex_run_options.egress_bps: who has CAP_NET_ADMIN or CAP_NET_RAW inside can get round it");
+}
+
 static int plan_new(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
 	conex_plan *p, conex_error **err)
 {
@@ -95,12 +127,16 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 	if (r == 0)
 		r = cx_names_read(o, p->network != NULL, &p->hosts, &p->resolv, err);
 	if (r == 0)
+		r = read_rates(p, o, err);
+	if (r == 0)
 		r = cx_context_need_cgroups(cx, err);
 	if (r == 0)
 		r = keep_joins(p, o, err);
 	how = (p->network ? CX_COMPILE_NETWORKED : 0) | (p->network || p->others_hosts ? CX_COMPILE_NAMED : 0);
 	if (r == 0)
 		r = cx_plan_compile(cx, p->spec, how, p->join, &p->bytes, &p->limits, err);
+	if (r == 0 && p->egress_bps)
+		note_rights(cx, p->spec);
 	p->grace_ms = o->grace_ms ? o->grace_ms : 10000;
 	return r;
 }

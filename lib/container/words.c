@@ -43,6 +43,7 @@ static const struct { uint32_t op; int error; const char *hint; } hints[] = {
 	{ CX_OP_source, EINVAL, "in a user namespace what is mounted below it can't be left behind: use rbind" },
 	{ CX_OP_source, ENOENT, "name a source that is there" },
 	{ CX_OP_sysctl, ENOENT, "this kernel has no such sysctl in a namespace" },
+	{ CX_OP_network, ENOENT, "limits of bandwidth take a kernel with token buckets (CONFIG_NET_SCH_TBF, module sch_tbf)" },
 	{ CX_OP_cgroup_attach, ENOSPC, "its cpuset has no processors or memory nodes" },
 	{ CX_OP_join, EINVAL, "the namespace can't be joined from here" },
 	{ 0, EPERM, "it takes a capability that the caller doesn't have" },

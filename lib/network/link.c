@@ -1,7 +1,7 @@
 /* A container's interfaces: veth pairs, made with the inner end in the container's namespace, under its final
  * name and index, so that what is to be done inside can be written down before it exists. */
 #include "network/network.h"
-#include "network/netlink.h"
+#include "network/rate.h"
 #include "base/path.h"
 
 #include <linux/if_link.h>
@@ -10,6 +10,8 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 /* Of the first interface inside. A new namespace may have tunnels of the kernel's below it. */
 enum { FIRST_INDEX = 64 };
@@ -92,23 +94,6 @@ static void add_macvlan(struct cx_batch *b, const struct cx_link *l, int n, pid_
 	cx_batch_nest_end(m, info);
 }
 
-/* A bridge's port needs no address of its own. */
-static void add_port(struct cx_batch *b, const struct cx_link *l, unsigned bridge)
-{
-	struct ifinfomsg about = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
-	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, 0, &about, sizeof about, "port %s", l->host);
-	unsigned char none = IN6_ADDR_GEN_MODE_NONE;
-	struct nlattr *families, *v6;
-
-	cx_batch_put_text(b, m, IFLA_IFNAME, l->host);
-	cx_batch_put_u32(b, m, IFLA_MASTER, bridge);
-	families = cx_batch_nest(b, m, IFLA_AF_SPEC);
-	v6 = cx_batch_nest(b, m, AF_INET6);
-	cx_batch_put(b, m, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof none);
-	cx_batch_nest_end(m, v6);
-	cx_batch_nest_end(m, families);
-}
-
 /* Where bridges call nftables (br_netfilter), what is sent on to a member goes straight to its port, and a bridge
  * sends nothing back to where it came from, unless it is told to. Only where there is a master already. */
 static void add_hairpin(struct cx_batch *b, const struct cx_link *l)
@@ -127,34 +112,75 @@ static void add_hairpin(struct cx_batch *b, const struct cx_link *l)
 	cx_batch_nest_end(m, info);
 }
 
-static void add_member(struct cx_batch *b, const struct cx_link *l, int n, pid_t pid, unsigned bridge)
+/* A bridge's port needs no address of its own. */
+static void add_port(struct cx_batch *b, const struct cx_link *l, unsigned bridge)
 {
-	add_pair(b, l, n, pid);
-	add_port(b, l, bridge);
+	struct ifinfomsg about = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, 0, &about, sizeof about, "port %s", l->host);
+	unsigned char none = IN6_ADDR_GEN_MODE_NONE;
+	struct nlattr *families, *v6;
+
+	cx_batch_put_text(b, m, IFLA_IFNAME, l->host);
+	cx_batch_put_u32(b, m, IFLA_MASTER, bridge);
+	families = cx_batch_nest(b, m, IFLA_AF_SPEC);
+	v6 = cx_batch_nest(b, m, AF_INET6);
+	cx_batch_put(b, m, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof none);
+	cx_batch_nest_end(m, v6);
+	cx_batch_nest_end(m, families);
 	if (l->hairpin)
 		add_hairpin(b, l);
 }
 
+static const char *name_of(const struct cx_link *links, int count)
+{
+	return count == 1 ? links[0].network->name : "networks";
+}
+
+/* What goes into the container leaves the host by its end of the pair. The kernel gives that its index, and takes no
+ * name here: so the pairs are made by a batch of their own. */
+static int limit_ingress(struct nl_sock *s, struct cx_batch *b, const struct cx_link *links, int count, conex_error **err)
+{
+	int r = cx_batch_send(s, b, name_of(links, count), err);
+
+	cx_batch_clear(b);
+	for (int i = 0; i < count && r == 0; i++) {
+		unsigned index = links[i].ingress_bps ? if_nametoindex(links[i].host) : 0;
+
+		if (index)
+			cx_batch_rate(b, (int)index, links[i].ingress_bps, links[i].network->mtu);
+		else if (links[i].ingress_bps)
+			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl", NULL, "interface %s", links[i].host);
+	}
+	return r;
+}
+
 int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error **err)
 {
+	unsigned device[CX_LINKS_MAX];
 	cx_autonetlink *s = NULL;
 	cx_autobatch b = { .count = 0 };
-	int r = cx_netlink_open(&s, NETLINK_ROUTE, err);
+	int r = cx_netlink_open(&s, NETLINK_ROUTE, err), limited = 0;
 
 	for (int i = 0; i < count && r == 0; i++) {
 		const struct cx_network *n = links[i].network;
 		int is_bridge = n->driver == CX_NETWORK_BRIDGE;
-		unsigned device = if_nametoindex(is_bridge ? n->bridge : n->parent);
 
-		if (!device)
+		device[i] = if_nametoindex(is_bridge ? n->bridge : n->parent);
+		if (!device[i])
 			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl", "somebody has removed it: try again",
 				"%s %s", is_bridge ? "bridge" : "device", is_bridge ? n->bridge : n->parent);
 		else if (is_bridge)
-			add_member(&b, &links[i], i, pid, device);
+			add_pair(&b, &links[i], i, pid);
 		else
-			add_macvlan(&b, &links[i], i, pid, device);
+			add_macvlan(&b, &links[i], i, pid, device[i]);
+		limited |= links[i].ingress_bps > 0;
 	}
-	return r < 0 ? r : cx_batch_send(s, &b, count == 1 ? links[0].network->name : "networks", err);
+	if (r == 0 && limited)
+		r = limit_ingress(s, &b, links, count, err);
+	for (int i = 0; i < count && r == 0; i++)
+		if (links[i].network->driver == CX_NETWORK_BRIDGE)
+			add_port(&b, &links[i], device[i]);
+	return r < 0 ? r : cx_batch_send(s, &b, name_of(links, count), err);
 }
 
 /* ---- inside ---- */
@@ -196,6 +222,19 @@ static void know_gateways(struct cx_batch *b, const struct cx_network *n, int at
 	}
 }
 
+/* Of its members; 0: the kernel's. A macvlan has its parent's. */
+static uint32_t mtu_of(const struct cx_network *net)
+{
+	cx_autoclose int fd = -1;
+	struct ifreq r = { .ifr_mtu = 0 };
+
+	if (net->mtu || net->driver == CX_NETWORK_BRIDGE)
+		return net->mtu;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	memcpy(r.ifr_name, net->parent, sizeof r.ifr_name);
+	return fd >= 0 && ioctl(fd, SIOCGIFMTU, &r) == 0 && r.ifr_mtu > 0 ? (uint32_t)r.ifr_mtu : 0;
+}
+
 /* The first network that has a way out gives the default route of each family. */
 int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 {
@@ -210,6 +249,8 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 			add_inner_address(&b, &links[n], n, &net->subnet[i]);
 		if (net->driver == CX_NETWORK_MACVLAN)
 			announce(&b, n);
+		if (links[n].egress_bps)
+			cx_batch_rate(&b, FIRST_INDEX + n, links[n].egress_bps, mtu_of(net));
 		cx_batch_up(&b, FIRST_INDEX + n);
 		know_gateways(&b, net, n);
 		for (int i = 0; i < net->subnets && !(net->flags & CONEX_NETWORK_INTERNAL); i++) {

@@ -201,6 +201,13 @@ static int send_all(struct nl_sock *s, struct cx_batch *b)
 	return n < 0 ? -errno : 0;
 }
 
+static const char *hint_for(const struct nl_msg *m, int error)
+{
+	if (error == -ENOENT && nlmsg_hdr((struct nl_msg *)m)->nlmsg_type == RTM_NEWQDISC)
+		return "limits of bandwidth take a kernel with token buckets (CONFIG_NET_SCH_TBF, module sch_tbf)";
+	return error == -EPERM ? "it takes CAP_NET_ADMIN" : NULL;
+}
+
 int cx_batch_send(struct nl_sock *s, struct cx_batch *b, const char *object, conex_error **err)
 {
 	struct answers a = { .left = b->count };
@@ -215,7 +222,7 @@ int cx_batch_send(struct nl_sock *s, struct cx_batch *b, const char *object, con
 	for (int i = 0; i < b->count; i++)
 		if (a.error[i] && a.error[i] != b->fine[i])
 			return cx_fail(err, CONEX_STAGE_LAUNCH, a.error[i], "rtnetlink",
-				a.error[i] == -EPERM ? "it takes CAP_NET_ADMIN" : NULL, "%s: %s", object, b->what[i]);
+				hint_for(b->message[i], a.error[i]), "%s: %s", object, b->what[i]);
 	return 0;
 }
 

@@ -95,6 +95,7 @@ struct cx_link {
 	uint32_t number;                /* the lease's */
 	uint64_t tag;                   /* the lease's: random */
 	int hairpin;                    /* it reaches itself by way of the bridge: has published ports */
+	uint64_t ingress_bps, egress_bps;       /* into and out of the container; 0: no limit */
 	char host[16];                  /* the name of the host's end; "": it has none */
 };
 int cx_link_name(char to[16]);                  /* a new one for the host's end; 0, -errno */

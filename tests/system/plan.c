@@ -242,7 +242,8 @@ TEST(not_read_here)
 		{ "limits", WITH(.limits = &limits) }, { "share", WITH(.share = 1) }, { "join", WITH(.join = join) },
 		{ "network", WITH(.network = "host") }, { "grace_ms", WITH(.grace_ms = 5) },
 		{ "flags", WITH(.flags = CONEX_RUN_INIT) }, { "ports", WITH(.ports = ports) },
-		{ "ask", WITH(.ask = CONEX_STRINGS("mount")) },
+		{ "ask", WITH(.ask = CONEX_STRINGS("mount")) }, { "ingress_bps", WITH(.ingress_bps = 8000) },
+		{ "egress_bps", WITH(.egress_bps = 8000) },
 	};
 	conex_plan *p = plan(NULL, CONEX_STRINGS("true")), *q = NULL;
 	conex_container *c = box_sleeper(NULL), *d = NULL;

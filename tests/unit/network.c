@@ -1,7 +1,8 @@
-/* Subnets as texts and bits; counters. */
+/* Subnets as texts and bits; limits as token buckets; counters. */
 #include "test.h"
 #include "base/cleanup.h"
 #include "network/counters.h"
+#include "network/rate.h"
 #include "network/subnet.h"
 
 static int parsed(const char *text, struct cx_subnet *s)
@@ -79,6 +80,27 @@ TEST(overlaps)
 	}
 }
 
+/* Ten milliseconds at once, fifty in the queue; of slow ones some packets of the interface. */
+TEST(buckets)
+{
+	static const struct { uint64_t bps; uint32_t mtu; uint64_t bytes; uint32_t burst, queue; } want[] = {
+		{ 8000, 0, 1000, 3036, 12144 }, { 1000000, 0, 125000, 3036, 12144 }, { 1000000, 9000, 125000, 18036, 72144 },
+		{ 20000000, 0, 2500000, 25000, 125000 }, { UINT64_C(1000000000), 65535, 125000000, 1250000, 6250000 },
+		{ UINT64_C(500000000000), 0, UINT64_C(62500000000), 625000000, 3125000000 },
+	};
+
+	for (size_t i = 0; i < CX_ARRAY_SIZE(want); i++) {
+		struct cx_bucket b = cx_bucket_of(want[i].bps, want[i].mtu);
+
+		CHECK_INT(b.bytes_per_second, want[i].bytes);
+		CHECK_INT(b.burst, want[i].burst);
+		CHECK_INT(b.queue, want[i].queue);
+	}
+	CHECK_INT(cx_rate_check("x", 0, NULL) | cx_rate_check("x", CX_RATE_LEAST, NULL) | cx_rate_check("x", CX_RATE_MOST, NULL), 0);
+	CHECK_INT(cx_rate_check("x", CX_RATE_LEAST - 1, NULL), -EINVAL);
+	CHECK_INT(cx_rate_check("x", CX_RATE_MOST + 1, NULL), -EINVAL);
+}
+
 TEST(counters)
 {
 	static const char *const none[] = { "", "eth0", "eth0:", ":1 2 3 4 5 6 7 8 9 10 11 12", "eth0: 1 2 3 4 5 6 7 8 9 10 11",
@@ -135,6 +157,7 @@ TEST(many_counters)
 
 int main(void)
 {
+	RUN(buckets);
 	RUN(counters);
 	RUN(many_counters);
 	RUN(texts);
