@@ -146,6 +146,8 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 		int is_bridge = n->driver == CX_NETWORK_BRIDGE;
 		unsigned device = if_nametoindex(is_bridge ? n->bridge : n->parent);
 
+		if (n->driver == CX_NETWORK_CNI)
+			continue;       /* its plugins make it */
 		if (!device)
 			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl", "somebody has removed it: try again",
 				"%s %s", is_bridge ? "bridge" : "device", is_bridge ? n->bridge : n->parent);
@@ -154,7 +156,9 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 		else
 			add_macvlan(&b, &links[i], i, pid, device);
 	}
-	return r < 0 ? r : cx_batch_send(s, &b, count == 1 ? links[0].network->name : "networks", err);
+	if (r < 0 || !b.count)
+		return r;
+	return cx_batch_send(s, &b, count == 1 ? links[0].network->name : "networks", err);
 }
 
 /* ---- inside ---- */
@@ -206,6 +210,11 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 		cx_autobatch b = { .count = 0 };
 		int r;
 
+		if (net->driver == CX_NETWORK_CNI) {    /* of both families: what its plugins say goes */
+			routed[0]++;
+			routed[1]++;
+			continue;
+		}
 		for (int i = 0; i < net->subnets; i++)
 			add_inner_address(&b, &links[n], n, &net->subnet[i]);
 		if (net->driver == CX_NETWORK_MACVLAN)
@@ -216,7 +225,7 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 			struct cx_address gateway = cx_network_gateway(net, i);
 
 			if (!routed[gateway.family == AF_INET6]++)
-				cx_batch_default_route(&b, FIRST_INDEX + n, &gateway);
+				cx_batch_default_route(&b, FIRST_INDEX + n, &gateway, NLM_F_REPLACE);
 		}
 		r = cx_batch_bytes(&b, to);
 		if (r < 0)
