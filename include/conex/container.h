@@ -183,6 +183,14 @@ int conex_container_pidfd(const conex_container *c);
  * Threads: any. Since: 0.1 */
 const char *conex_container_address(const conex_container *c, const char *network, int family);
 
+/* Are its interfaces as they were made? Those of CNI networks are asked of their plugins (CHECK), each of which has
+ * 60 s; of our own networks the host's end has to be there. Networks whose list says disableCheck are left out.
+ * Returns: 0; -ENODEV our end is gone; -EOPNOTSUPP a list of a cniVersion before 0.4.0; -ESRCH it doesn't run;
+ * -EBUSY another thread is at it; what a plugin said, in its words: -EINVAL -ESRCH -EIO -EBADMSG -EAGAIN
+ * -ECANCELED; -ETIMEDOUT it was killed; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_container_check_networks(conex_container *c, conex_error **err);
+
 /* The port of the host at which its port is published (.ports); protocol NULL: "tcp".
  * Returns: it; 0 that one isn't published.
  * Threads: any. Since: 0.1 */

@@ -2,7 +2,8 @@
  *
  * A network is a bridge of the host's with a subnet of each family, a way out by masquerading (unless it is
  * internal) and members: containers whose .network names it. With the driver "macvlan" its members are on the
- * network of a device of the host's instead, each with a MAC of its own. Networks belong to the network namespace that
+ * network of a device of the host's instead, each with a MAC of its own; with "cni" their interfaces are made by CNI
+ * plugins, as those of containerd and CRI-O are. Networks belong to the network namespace that
  * the caller is in, not to a context: every process there sees them. They live until they are deleted or the
  * machine is booted. All of it takes CAP_NET_ADMIN. */
 #ifndef CONEX_NETWORK_H
@@ -35,8 +36,8 @@ int conex_parse_ports(const char *text, struct conex_port **ret_ports, conex_err
 struct conex_network_options {
 	size_t size;
 	uint64_t flags;             /* CONEX_NETWORK_... */
-	const char *driver;         /* NULL: "bridge"; "macvlan" */
-	const char *parent;         /* macvlan: the device that members are on; else NULL */
+	const char *driver;         /* NULL: "bridge"; "macvlan"; "cni" */
+	const char *parent;         /* macvlan: the device that members are on; cni: the list's name; else NULL */
 	const char *const *subnets; /* "10.1.2.0/24", "fd00:1::/64" ... NULL: a free one of each family */
 	uint32_t mtu;               /* bytes; 0: the kernel's (macvlan: the parent's) */
 	const char *range;          /* members' addresses are of this part of a subnet: "10.1.2.64/26"; NULL: of all */
@@ -53,9 +54,16 @@ struct conex_network_options {
  * ipv6.conf.all.forwarding; interfaces that take router advertisements go on taking them) and leaves
  * it on. The name "bridge" needn't be created: the first container that asks for it does. options:
  * NULL for the defaults.
+ *
+ * Of cni nothing is made here either: .parent is the "name" of a list of plugins (*.conflist, then *.conf and *.json of
+ * one, in /etc/cni/net.d, or where NETCONFPATH of the environment says), looked up again for each container. The list
+ * says all else: no .subnets, .range, .gateways, .mtu, nor CONEX_NETWORK_INTERNAL. Plugins are root's files in
+ * /opt/cni/bin, /usr/lib/cni and /usr/libexec/cni, or in CNI_PATH's directories; each call of one has 60 s. .ports go
+ * to the first list with a plugin that takes portMappings, unless one of the container's networks is a bridge; what
+ * others have had published there isn't known here. Ids of its members begin with a letter or digit.
  * Returns: 0; -EEXIST a network or a device of that name; -EINVAL a name, flag, subnet, range or gateway that can't
- * be; -EOPNOTSUPP another driver; -ENODEV no such parent; -EADDRNOTAVAIL no free subnet; -EPERM without CAP_NET_ADMIN;
- * -ELIBACC libnftables.so.1 isn't there; the usual.
+ * be, or a list; -EOPNOTSUPP another driver; -ENODEV no such parent; -ENOENT no such list or plugin; -EADDRNOTAVAIL no free subnet; -EPERM without CAP_NET_ADMIN,
+ * or a plugin that others than root may write to; -ELIBACC libnftables.so.1 isn't there; the usual.
  * Threads: any. Since: 0.1 */
 int conex_network_create(conex *cx, const char *name, const struct conex_network_options *options,
 	conex_error **err);

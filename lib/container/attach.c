@@ -1,15 +1,14 @@
 /* The interfaces of a container whose first process waits for them (CX_BARRIER_NETWORK). */
 #include "container/container.h"
 
-static void end(conex_container *c, int error)
-{
-	cx_task_lift(&c->task, error);
-}
-
-/* What takes one request to the kernel is done at once. */
+/* What takes one request to the kernel is done at once; plugins are other people's, and take their time. */
 void cx_attach_begin(conex_container *c)
 {
-	int r = cx_container_link(c, c->task.error ? NULL : &c->task.error);
+	conex_error **err = c->task.error ? NULL : &c->task.error;
+	int r = cx_container_link(c, err);
 
-	end(c, r < 0 ? ECANCELED : 0);
+	if (r == 0)
+		r = cx_cni_plug(c, err);
+	if (r <= 0)
+		cx_task_lift(&c->task, r < 0 ? ECANCELED : 0);
 }

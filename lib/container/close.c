@@ -86,10 +86,11 @@ static void undo_journals(conex *cx)
 {
 	char **ids;
 	int n = cx_state_list(cx->state, &ids, NULL);
+	struct cx_undo who = { .cgroups = cx->cgroups };
 
 	for (int i = 0; i < n; i++)
 		if (cx->state->is_private || is_mine(cx->state, ids[i]))
-			cx_state_undo(cx->state, ids[i], cx_undo_play, cx->cgroups);
+			cx_state_undo(cx->state, ids[i], cx_undo_play, &who);
 	if (n >= 0)
 		free(ids);
 }
@@ -110,6 +111,8 @@ static void forget_all(conex *cx)
 	for (int i = 0; i < CX_TASK_BUCKETS; i++)
 		while (cx->containers->tasks[i])
 			cx_task_unregister(cx->containers->tasks[i]);
+	for (conex_container *c = cx->containers->first; c; c = c->next)
+		cx_cni_drop(c);
 	while (cx->containers->first)
 		cx_container_list_remove(cx->containers->first);
 }
@@ -117,7 +120,7 @@ static void forget_all(conex *cx)
 static int is_undoing(const conex *cx)
 {
 	for (const conex_container *c = cx->containers->first; c; c = c->next)
-		if (c->undoing || c->hooks || c->maps || c->placing || (c->undo_later && c->task.state == CONEX_EXITED))
+		if (c->undoing || c->hooks || c->maps || c->placing || c->chain || (c->undo_later && c->task.state == CONEX_EXITED))
 			return 1;
 	return 0;
 }

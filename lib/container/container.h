@@ -74,6 +74,9 @@ struct conex_container {
 	struct cx_published *published; /* its ports; NULL */
 	struct cx_joined *joined;       /* its networks; NULL */
 	struct cx_maps *maps;           /* helpers that write its id maps just now; NULL */
+	struct cx_chain *chain;         /* CNI plugins that run for it just now; NULL */
+	int unplugged;                  /* they have been asked to delete its interfaces; -1: and could not: the
+	                                 * journal stays, for the next one to try */
 	struct cx_placing *placing;     /* systemd is making its scope just now; NULL */
 	int by_systemd;                 /* CX_BY_...: .cgroup is a scope's */
 	int64_t undoing_since;          /* of a scope: when it was first to go; 0 */
@@ -294,6 +297,8 @@ int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_err
 int cx_container_link(conex_container *c, conex_error **err);   /* at the barrier: its pid is the child's */
 void cx_container_let_networks_go(conex_container *c);
 void cx_container_cut(conex_container *c);
+int cx_container_has_bridge(const conex_container *c);
+int cx_container_check_links(const conex_container *c, conex_error **err);
 int cx_container_leave(conex_container *c);             /* 1; 0: again in a moment. Not locked */
 void cx_container_joined_free(conex_container *c);
 void cx_container_files(const conex_container *c, const char **hosts, const char **resolv);     /* borrowed; NULL */
@@ -301,8 +306,22 @@ void cx_container_take_files(conex_container *c, const char *hosts, const char *
 const char *cx_container_bridged(const conex_container *c, int family);
 void cx_container_take_addresses(conex_container *c, const char *const *notes, int count);
 
-/* ports.c */
+/* cni.c: interfaces that plugins make. Locked unless it says so. */
 struct cx_networks;
+struct joined;
+int cx_cni_prepare(conex_container *c, const struct cx_networks *place, conex_error **err);    /* not locked */
+int cx_cni_plug(conex_container *c, conex_error **err); /* at the barrier. 1: begun; its end lifts it. 0: has none */
+int cx_cni_unplug(conex_container *c);          /* 1: plugins run for it, till they have ended */
+void cx_cni_unpin(conex_container *c);          /* not locked */
+void cx_cni_drop(conex_container *c);           /* nobody will hear how it ends */
+/* Of ports none of its networks is ours for. 1; 0: not theirs; -EOPNOTSUPP: no plugin takes them. Not locked */
+int cx_cni_takes_ports(const conex_container *c, conex_error **err);
+struct cx_cni_call;
+int cx_cni_run(const struct cx_cni_call *call, int *ret_status, void *cx);     /* waits; not locked */
+void cx_joined_note(struct cx_journal *journal, const struct joined *j);       /* network.c */
+
+/* ports.c */
+json_t *cx_ports_mappings(const conex_container *c);    /* CNI's portMappings, new; NULL: no memory */
 int cx_ports_read(const struct conex_run_options *o, int networked, struct cx_wanted **ret, int *ret_count,
 	conex_error **err);
 int cx_container_publish(conex_container *c, const struct cx_networks *place, conex_error **err);      /* not locked */
@@ -324,7 +343,12 @@ int cx_placing_changed(conex_container *c, const struct cx_cgroup_limits *limits
 
 /* undo.c */
 void cx_container_gone(conex_container *c);     /* all is undone: DELETED */
-int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups);
+struct cx_undo {                /* who plays a journal */
+	const struct cx_cgroups *cgroups;
+	int (*run)(const struct cx_cni_call *call, int *ret_status, void *data);        /* NULL: can't */
+	void *data;
+};
+int cx_undo_play(enum cx_op_code undo, const char *text, void *who);   /* struct cx_undo */
 int cx_container_undo(conex_container *c);      /* 1: nothing is left; 0: busy. Locked; may unlock meanwhile */
 void cx_container_undo_later(conex_container *c);
 void cx_container_kill_frozen(conex_container *c);      /* lifecycle.c */

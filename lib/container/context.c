@@ -94,13 +94,16 @@ static int new_parts(conex *cx)
 	return cx->containers->timer < 0 ? -errno : cx_context_watch(cx, cx->containers->timer);
 }
 
-/* What dead owners left is undone now; what is busy is left for the next open. */
+/* What dead owners left is undone now; what is busy is left for the next open. Not locked: CNI plugins may have to
+ * run for it. */
 static void recover(conex *cx)
 {
-	int r = cx_context_need_cgroups_locked(cx, NULL);
+	struct cx_undo who = { .run = cx_cni_run, .data = cx };
+	int r = cx_context_need_cgroups(cx, NULL);
 
+	who.cgroups = cx->cgroups;
 	if (r == 0)
-		r = cx_state_recover(cx->state, cx_undo_play, cx->cgroups);
+		r = cx_state_recover(cx->state, cx_undo_play, &who);
 	if (r < 0)
 		cx_log(cx, 4, "what a dead owner left could not all be undone: %s", strerrordesc_np(-r));
 }
@@ -187,12 +190,12 @@ pid_t conex_keeper_pid(const conex *cx)
 
 int conex_prune(conex *cx, uint64_t *ret_bytes, conex_error **err)
 {
-	int r = cx_context_lock(cx, err);
+	int r = cx_context_begin(cx, err);
 
 	if (r < 0)
 		return r;
 	recover(cx);
-	cx_context_unlock(cx);
+	cx_context_end(cx);
 	if (ret_bytes)
 		*ret_bytes = 0;
 	return 0;

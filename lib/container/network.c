@@ -1,6 +1,8 @@
 /* A container's networks: addresses and interfaces, taken in the order of the journal and given back in the
  * other one. The inner ends are made while the child waits at its barrier (CX_BARRIER_NETWORK). */
 #include "container/container.h"
+#include "container/joined.h"
+#include "network/cni.h"
 #include "network/names.h"
 
 #include <netinet/in.h>
@@ -9,22 +11,18 @@
 
 enum { LOOKS = 100 };                           /* of 2 ms */
 
-struct joined {
-	struct cx_network network;
-	struct cx_lease lease;
-	struct cx_link link;
-	char *lease_text, *link_text;           /* of the journal; NULL: not taken */
-	char address[2][INET6_ADDRSTRLEN];      /* IPv4's, IPv6's; "" */
-};
-
-struct cx_joined {
-	char *hosts, *resolv;                   /* paths of its /etc/hosts and /etc/resolv.conf */
-	int count;
-	int looks;                              /* whether the kernel has taken the interfaces away */
-	struct joined of[CX_LINKS_MAX];
-};
-
 /* ---- taking ---- */
+
+/* Where plugins give the addresses, a lease says who is a member. */
+static int choose(conex_container *c, struct joined *j, conex_error **err)
+{
+	char interface[16];
+
+	if (j->network.driver != CX_NETWORK_CNI)
+		return cx_lease_choose(&j->network, &j->lease, err);
+	snprintf(interface, sizeof interface, "eth%d", (int)(j - c->joined->of));
+	return cx_lease_name(&j->lease, c->id, interface, err);
+}
 
 /* Written down first; another process may be faster, then it is another address. */
 static int take_address(conex_container *c, struct joined *j, conex_error **err)
@@ -33,7 +31,7 @@ static int take_address(conex_container *c, struct joined *j, conex_error **err)
 	int r;
 
 	for (;;) {
-		r = cx_lease_choose(&j->network, &j->lease, err);
+		r = choose(c, j, err);
 		if (r < 0)
 			return r;
 		cx_freep(&j->lease_text);
@@ -49,25 +47,33 @@ static int take_address(conex_container *c, struct joined *j, conex_error **err)
 		if (r < 0)
 			return r;
 		r = cx_lease_claim(&j->network, &j->lease, c->id);
-		if (r != -EEXIST)
+		if (r != -EEXIST || !j->lease.number)
 			break;
 	}
+	if (r == -EEXIST)
+		return cx_fail(err, CONEX_STAGE_LAUNCH, r, NULL, "another one of that id is: use another id",
+			"container %s is a member of network %s already", c->id, j->network.name);
 	return r < 0 ? cx_fail(err, CONEX_STAGE_LAUNCH, r, "symlink", NULL, "an address of network %s",
 		j->network.name) : 0;
 }
 
-static void note_addresses(struct cx_journal *journal, struct joined *j)
+void cx_joined_note(struct cx_journal *journal, const struct joined *j)
 {
 	char text[sizeof j->network.name + 2 * INET6_ADDRSTRLEN + 4];
 
+	snprintf(text, sizeof text, "%s %s %s", j->network.name, j->address[0][0] ? j->address[0] : "-",
+		j->address[1][0] ? j->address[1] : "-");
+	cx_journal_note(journal, "address", text);
+}
+
+static void note_addresses(struct cx_journal *journal, struct joined *j)
+{
 	for (int i = 0; i < j->network.subnets; i++) {
 		struct cx_address a = cx_subnet_address(&j->network.subnet[i], j->lease.number);
 
 		cx_address_print(&a, j->address[a.family == AF_INET6]);
 	}
-	snprintf(text, sizeof text, "%s %s %s", j->network.name, j->address[0][0] ? j->address[0] : "-",
-		j->address[1][0] ? j->address[1] : "-");
-	cx_journal_note(journal, "address", text);
+	cx_joined_note(journal, j);
 }
 
 /* All interfaces' names at once; they are made later, by name. */
@@ -87,6 +93,8 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 			.tag = strtoull(j->lease.tag, NULL, 16),
 			.hairpin = c->task.plan->ports_count > 0, .ingress_bps = c->task.plan->ingress_bps,
 			.egress_bps = c->task.plan->egress_bps };
+		if (j->network.driver == CX_NETWORK_CNI)
+			continue;
 		note_addresses(journal, j);
 		if (j->network.driver != CX_NETWORK_BRIDGE)
 			continue;       /* all of it is inside, and goes with that */
@@ -103,6 +111,18 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 	return r;
 }
 
+/* A macvlan has no end at the host's; what plugins make has the limits of their list. */
+static int may_limit(const conex_plan *plan, const struct cx_network *n, conex_error **err)
+{
+	if (plan->ingress_bps && n->driver != CX_NETWORK_BRIDGE)
+		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.ingress_bps", n->name,
+			"what goes into a container can be limited in bridge networks alone");
+	if (plan->egress_bps && n->driver == CX_NETWORK_CNI)
+		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.egress_bps", n->name,
+			"a CNI list has its own limits: give it the plugin bandwidth");
+	return 0;
+}
+
 static int join_all(conex_container *c, conex_error **err)
 {
 	cx_autofree char *list = strdup(c->task.plan->network);
@@ -113,15 +133,14 @@ static int join_all(conex_container *c, conex_error **err)
 		struct joined *j = &c->joined->of[c->joined->count];
 
 		r = cx_network_need(c->task.cx, name, &j->network, err);
-		if (r == 0 && c->task.plan->ingress_bps && j->network.driver != CX_NETWORK_BRIDGE) {
+		if (r == 0 && (r = may_limit(c->task.plan, &j->network, err)) < 0)
 			cx_network_clear(&j->network);
-			r = cx_refuse(err, -EOPNOTSUPP, "conex_run_options.ingress_bps", name,
-				"what goes into a container can be limited in bridge networks alone");
-		}
 		if (r == 0) {
 			c->joined->count++;
-			r = take_address(c, j, err);
+			r = j->network.driver == CX_NETWORK_CNI ? cx_cni_find(j->network.list, &j->list, err) : 0;
 		}
+		if (r == 0)
+			r = take_address(c, j, err);
 	}
 	return r;
 }
@@ -211,6 +230,8 @@ int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_err
 		r = note_links(c, place, err);
 	if (r == 0)
 		r = cx_container_publish(c, place, err);
+	if (r == 0)
+		r = cx_cni_prepare(c, place, err);
 	cx_container_files(c, &l->hosts, &l->resolv);
 	return r < 0 ? r : what_is_done_inside(c, &l->inside, err);
 }
@@ -280,13 +301,14 @@ int cx_container_leave(conex_container *c)
 {
 	cx_container_let_networks_go(c);
 	cx_container_withdraw(c);
+	cx_cni_unpin(c);        /* which else would hold on to the others' interfaces */
 	if (c->joined && !links_are_gone(c->joined))
 		return 0;
 	for (int i = c->joined ? c->joined->count : 0; i-- > 0;) {
 		struct joined *j = &c->joined->of[i];
 		int r = j->link_text && !cx_link_is_gone(&j->link) ? cx_link_delete(j->link_text) : 0;
 
-		if (j->lease_text && r == 0)
+		if (j->lease_text && r == 0 && !j->attachment)
 			r = cx_member_leave(j->lease_text);
 		if (r < 0)
 			cx_log(c->task.cx, 4, "container %s: network %s: %s", c->id, j->network.name, strerrordesc_np(-r));
@@ -300,10 +322,17 @@ void cx_container_joined_free(conex_container *c)
 {
 	cx_container_let_networks_go(c);
 	for (int i = 0; c->joined && i < c->joined->count; i++) {
-		free(c->joined->of[i].link_text);
-		free(c->joined->of[i].lease_text);
+		struct joined *j = &c->joined->of[i];
+
+		free(j->link_text);
+		free(j->lease_text);
+		free(j->attachment);
+		free(j->planned);
+		json_decref(j->list);
+		json_decref(j->ports);
 	}
 	if (c->joined) {
+		free(c->joined->pin);
 		free(c->joined->hosts);
 		free(c->joined->resolv);
 	}
@@ -340,6 +369,24 @@ const char *cx_container_bridged(const conex_container *c, int family)
 			return j->address[family == AF_INET6];
 	}
 	return NULL;
+}
+
+int cx_container_has_bridge(const conex_container *c)
+{
+	for (int i = 0; c->joined && i < c->joined->count; i++)
+		if (c->joined->of[i].network.driver == CX_NETWORK_BRIDGE)
+			return 1;
+	return 0;
+}
+
+/* Those that we have made. */
+int cx_container_check_links(const conex_container *c, conex_error **err)
+{
+	for (int i = 0; c->joined && i < c->joined->count; i++)
+		if (c->joined->of[i].link_text && cx_link_is_gone(&c->joined->of[i].link))
+			return cx_fail(err, CONEX_STAGE_RUN, -ENODEV, NULL, "somebody has deleted it", "network %s: interface %s",
+				c->joined->of[i].network.name, c->joined->of[i].link.host);
+	return 0;
 }
 
 /* From another process's journal: "NETWORK IPV4 IPV6", "-" for none. */

@@ -151,15 +151,67 @@ static int try_once(conex_container *c, const struct cx_networks *place, int *is
 	return r;
 }
 
+/* Into networks of other people's plugins: they are told of them, and do it. Where it will be isn't known yet. */
+static int map_all(conex_container *c, conex_error **err)
+{
+	const conex_plan *plan = c->task.plan;
+	struct cx_published *to = c->published;
+	char text[CX_PORT_TEXT], where[64];
+	struct cx_journal *j;
+	int r = cx_journal_open(c->task.cx->state, c->id, &j, err);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < plan->ports_count && r == 0; i++) {
+		struct cx_port *p = &to->of[to->count];
+
+		*p = (struct cx_port){ .host = plan->ports[i].host, .to = { .family = plan->ports[i].host.family },
+			.host_port = chosen_already(to, &plan->ports[i]), .port = plan->ports[i].port,
+			.protocol = plan->ports[i].protocol };
+		snprintf(where, sizeof where, "conex_run_options.ports[%d]", i);
+		r = cx_port_check(p, where, err);
+		to->count += r == 0;
+		cx_port_print(p, text);
+		cx_journal_note(j, "port", text);
+	}
+	if (r == 0)
+		r = cx_journal_flush(j, err);
+	cx_journal_free(j);
+	return r;
+}
+
+/* As the plugins' conventions have it. */
+json_t *cx_ports_mappings(const conex_container *c)
+{
+	json_t *list = json_array();
+	char host[INET6_ADDRSTRLEN];
+
+	for (int i = 0; list && i < c->published->count; i++) {
+		const struct cx_port *p = &c->published->of[i];
+
+		cx_address_print(&p->host, host);
+		if (json_array_append_new(list, json_pack("{s:i, s:i, s:s, s:s}", "hostPort", p->host_port, "containerPort",
+		    p->port, "protocol", cx_port_protocol(p->protocol), "hostIP", host)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
 int cx_container_publish(conex_container *c, const struct cx_networks *place, conex_error **err)
 {
-	int wanted = c->task.plan->ports_count, is_chosen = 0, r = -EADDRINUSE;
+	int wanted = c->task.plan->ports_count, is_chosen = 0, r;
 
 	if (!wanted)
 		return 0;
 	c->published = calloc(1, sizeof *c->published + (size_t)wanted * sizeof c->published->of[0]);
 	if (!c->published)
 		return cx_fail_memory(err);
+	r = cx_cni_takes_ports(c, err);
+	if (r != 0)
+		return r < 0 ? r : map_all(c, err);
+	r = -EADDRINUSE;
 	for (int i = 0; r == -EADDRINUSE && (i == 0 || (is_chosen && i < TRIES)); i++)
 		r = try_once(c, place, &is_chosen, err);
 	c->published->is_published = r == 0;

@@ -3,6 +3,7 @@
 #include "base/kernel.h"
 #include "base/path.h"
 #include "cgroup/scope.h"
+#include "network/cni.h"
 #include "network/nft.h"
 
 #include <poll.h>
@@ -65,21 +66,25 @@ static int undo_scope(const struct cx_cgroups *g, const char *path)
 	return r;
 }
 
-int cx_undo_play(enum cx_op_code undo, const char *text, void *cgroups)
+int cx_undo_play(enum cx_op_code undo, const char *text, void *data)
 {
+	const struct cx_undo *who = data;
+
 	switch (undo) {
 	case CX_OP_undo_kill:
 		return undo_kill(text);
 	case CX_OP_undo_cgroup:
-		return undo_cgroup(cgroups, text);
+		return undo_cgroup(who->cgroups, text);
 	case CX_OP_undo_scope:
-		return undo_scope(cgroups, text);
+		return undo_scope(who->cgroups, text);
 	case CX_OP_undo_unlink:
 		return unlink(text) < 0 && errno != ENOENT ? -errno : 0;
 	case CX_OP_undo_lease:
 		return cx_member_leave(text);
 	case CX_OP_undo_port:
 		return cx_port_undo(text);
+	case CX_OP_undo_cni:
+		return cx_cni_undo(text, who->run, who->data, NULL);
 	case CX_OP_undo_link:
 		return cx_link_delete(text);
 	case CX_OP_undo_umount:
@@ -135,7 +140,7 @@ static int play_own(conex_container *c)
 	}
 	if (!cx_container_leave(c))
 		return 0;
-	if (c->journalled) {    /* else the id is another one's, and so is what lies under it */
+	if (c->journalled && c->unplugged >= 0) {       /* else the id is another one's, and so is what lies under it */
 		remove_public(c);
 		cx_journal_remove(c->task.cx->state, c->id);
 	}
@@ -145,9 +150,10 @@ static int play_own(conex_container *c)
 
 static int play_foreign(conex_container *c)
 {
-	int r = cx_state_undo(c->task.cx->state, c->id, cx_undo_play, c->task.cx->cgroups);
+	struct cx_undo who = { .cgroups = c->task.cx->cgroups };
+	int r = cx_state_undo(c->task.cx->state, c->id, cx_undo_play, &who);
 
-	return r != -EBUSY;
+	return r != -EBUSY || c->unplugged < 0;
 }
 
 void cx_container_gone(conex_container *c)
@@ -172,13 +178,20 @@ static int after_undo(conex_container *c)
 	return c->task.state == CONEX_DELETED;
 }
 
+static int is_busy(const conex_container *c)
+{
+	return c->undoing || c->hooks || c->maps || c->placing || c->chain;
+}
+
 int cx_container_undo(conex_container *c)
 {
 	conex *cx = c->task.cx;
 	int gone;
 
-	if (c->undoing || c->hooks || c->maps || c->placing || c->task.state == CONEX_DELETED)
+	if (is_busy(c) || c->task.state == CONEX_DELETED)
 		return c->task.state == CONEX_DELETED;
+	if (cx_cni_unplug(c))
+		return 0;
 	c->undoing = 1;
 	c->refs++;
 	cx->busy++;             /* conex_close waits for us */
@@ -215,7 +228,7 @@ void cx_containers_tick_in(conex *cx, int milliseconds)
 static conex_container *next_to_undo(conex *cx)
 {
 	for (conex_container *c = cx->containers->first; c; c = c->next)
-		if (c->undo_later == 1 && !c->undoing && !c->hooks && !c->maps && !c->placing && c->task.state == CONEX_EXITED)
+		if (c->undo_later == 1 && !is_busy(c) && c->task.state == CONEX_EXITED)
 			return c;
 	return NULL;
 }
@@ -241,7 +254,7 @@ int cx_undo_tick(conex *cx)
 	}
 	for (c = cx->containers->first; c; c = c->next)
 		if (c->undo_later && c->task.state == CONEX_EXITED)
-			busy = c->undo_later = 1;
+			busy |= (c->undo_later = 1) && !c->chain;       /* whose end says so */
 	if (busy) {
 		cx->containers->undo_pending = 1;
 		cx_containers_tick_in(cx, RETRY_MS);

@@ -92,7 +92,7 @@ static int make(conex *cx, const struct conex_veth_options *o, const struct cx_v
 	if (r == -EEXIST)       /* somebody was faster: it is his */
 		cx_journal_remove(cx->state, id);
 	else if (r < 0)
-		cx_state_undo(cx->state, id, cx_undo_play, cx->cgroups);
+		cx_state_undo(cx->state, id, cx_undo_play, &(struct cx_undo){ .cgroups = cx->cgroups });
 	return r;
 }
 
@@ -127,7 +127,7 @@ int conex_veth_delete(conex *cx, const char *host_name, conex_error **err)
 	r = cx_record_read(cx->state, id, &record, NULL);
 	if (r == 0) {
 		cx_record_free(record);
-		r = cx_state_undo(cx->state, id, cx_undo_play, cx->cgroups);
+		r = cx_state_undo(cx->state, id, cx_undo_play, &(struct cx_undo){ .cgroups = cx->cgroups });
 	}
 	if (r < 0)
 		cx_fail(err, CONEX_STAGE_TEARDOWN, r, NULL, r == -ENOENT ? "conex_veth_create makes them" : NULL,

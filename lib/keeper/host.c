@@ -254,6 +254,15 @@ static void helper_message(struct cx_helper *h, const struct cx_message *m, int 
 	cx_closep(&fd);
 }
 
+/* A released one is a zombie until somebody has said that he knows. */
+static void reap(conex *cx, const struct cx_helper *h)
+{
+	struct cx_message m = { .type = CX_MSG_REAP, .id = h->id };
+
+	if (h->done == 1 && h->flags & CX_LAUNCH_RELEASED)
+		cx_keeper_send(cx, &m, NULL, 0, NULL, 0, NULL);
+}
+
 static void helper_done(conex *cx, struct cx_helper *h)
 {
 	if (!h->done || !h->ended)
@@ -269,6 +278,7 @@ static void hand_out(conex *cx, const struct cx_message *m, const void *bytes, i
 
 	if (h) {
 		helper_message(h, m, fd);
+		reap(cx, h);
 		helper_done(cx, h);
 	} else
 		cx->keeper->message(cx, m, bytes, fd);
@@ -338,7 +348,7 @@ static int helper_ended(void *arg)
 static int start_helper(conex *cx, struct cx_helper *h, const struct cx_plan *plan, uint32_t fds, const int *fd,
 	conex_error **err)
 {
-	struct cx_launch l = { .magic = CX_LAUNCH_MAGIC, .size = sizeof l, .fds = fds,
+	struct cx_launch l = { .magic = CX_LAUNCH_MAGIC, .size = sizeof l, .fds = fds, .flags = h->flags,
 		.timeout_ms = h->timeout_ms };
 	struct cx_message m = { .type = CX_MSG_LAUNCH, .id = h->id, .launch = { .plan = h->id } };
 	struct cx_message forget_it = { .type = CX_MSG_FORGET, .id = h->id };
@@ -365,6 +375,14 @@ int cx_keeper_help_later(conex *cx, struct cx_helper *h, const struct cx_plan *p
 	return 0;
 }
 
+int cx_keeper_wait(conex *cx, struct cx_helper *h)
+{
+	int r = cx_context_wait(cx, -1, helper_ended, h);
+
+	forget_helper(cx->keeper, h);
+	return r < 0 ? r : h->done < 0 ? h->done : 0;
+}
+
 int cx_keeper_help(conex *cx, const struct cx_plan *plan, uint32_t fds, const int *fd, struct cx_message *m,
 	conex_error **err)
 {
@@ -374,10 +392,9 @@ int cx_keeper_help(conex *cx, const struct cx_plan *plan, uint32_t fds, const in
 	m->type = 0;
 	if (r < 0)
 		return r;
-	r = cx_context_wait(cx, -1, helper_ended, &h);
-	forget_helper(cx->keeper, &h);
+	r = cx_keeper_wait(cx, &h);
 	*m = h.failed;
-	if (r < 0)
+	if (!h.done)
 		return cx_fail(err, CONEX_STAGE_LAUNCH, r, NULL, NULL, "the context was closed");
 	return h.done < 0 ? h.done : h.gift;
 }

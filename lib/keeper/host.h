@@ -13,6 +13,7 @@ struct cx_helper {
 	int gift;               /* a descriptor, or -1 */
 	struct cx_message failed;
 	int64_t timeout_ms;     /* then it is killed; 0: never */
+	uint32_t flags;         /* CX_LAUNCH_RELEASED: it isn't killed with keeper or host, but ends by itself */
 	int status;             /* of wait(2), once it has run */
 	uint32_t cause;         /* CX_ENDED_... */
 	void (*ended)(conex *cx, struct cx_helper *h);  /* locked; NULL: somebody waits for .done */
@@ -47,6 +48,8 @@ int cx_keeper_help(conex *cx, const struct cx_plan *plan, uint32_t fds, const in
 /* The same without waiting: h->ended is called, also when the keeper dies. h lives until then. */
 int cx_keeper_help_later(conex *cx, struct cx_helper *h, const struct cx_plan *plan, uint32_t fds, const int *fd,
 	conex_error **err);
+/* Waits, with the context locked, for one whose .ended is NULL: h->status and h->cause. 0, -errno */
+int cx_keeper_wait(conex *cx, struct cx_helper *h);
 /* Memory with `data` in it as a sealed, read-only-by-seal memfd at offset 0; -1 and errno. */
 int cx_keeper_memfd(const char *name, const void *data, size_t size);
 

@@ -1,4 +1,5 @@
 /* conex/network.h: named networks. */
+#include "network/cni.h"
 #include "network/nft.h"
 #include "base/error.h"
 #include "base/options.h"
@@ -13,9 +14,22 @@
 
 /* ---- create ---- */
 
+static int check_list(const struct cx_network *n, conex_error **err)
+{
+	json_t *list = NULL;
+	int r = cx_cni_find(n->list, &list, err);
+
+	if (r == 0)
+		r = cx_cni_locate_all(list, cx_cni_path(), err);
+	json_decref(list);
+	return r;
+}
+
 /* A name that isn't ours is somebody's device. */
 static int check_device(const struct cx_network *n, conex_error **err)
 {
+	if (n->driver == CX_NETWORK_CNI)
+		return check_list(n, err);
 	if (n->driver == CX_NETWORK_MACVLAN)
 		return if_nametoindex(n->parent) ? 0 : cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl",
 			"name a device of this machine (ip link)", "conex_network_options.parent %s", n->parent);
@@ -61,7 +75,7 @@ static int create_locked(const struct cx_networks *place, struct cx_network *n, 
 {
 	int r = check_device(n, err);
 
-	if (r == 0 && !n->subnets)
+	if (r == 0 && !n->subnets && n->driver != CX_NETWORK_CNI)
 		r = cx_subnets_choose(place, n, err);
 	if (r == 0)
 		r = cx_network_write(place, n, err);
@@ -182,19 +196,35 @@ int conex_network_list(conex *cx, char ***ret_names, conex_error **err)
 
 struct members { const struct cx_network *network; json_t *list; };
 
-static void add_member(uint32_t number, const char *id, void *data)
+/* What the plugins have said. */
+static void add_told(const struct cx_network *n, const char *tag, json_t *addresses)
+{
+	char file[512], told[2][INET6_ADDRSTRLEN];
+	cx_autocni a = { NULL, NULL };
+
+	snprintf(file, sizeof file, "%s/attached/%s", n->path, tag);
+	if (cx_cni_load(file, &a) < 0 || cx_cni_addresses(json_object_get(a.root, "result"), told) < 0)
+		return;
+	for (int i = 0; i < 2; i++)
+		if (told[i][0])
+			json_array_append_new(addresses, json_string(told[i]));
+}
+
+static void add_member(const struct cx_member *member, void *data)
 {
 	struct members *m = data;
 	json_t *addresses = json_array();
 	char text[INET6_ADDRSTRLEN];
 
+	if (m->network->driver == CX_NETWORK_CNI)
+		add_told(m->network, member->tag, addresses);
 	for (int i = 0; i < m->network->subnets; i++) {
-		struct cx_address a = cx_subnet_address(&m->network->subnet[i], number);
+		struct cx_address a = cx_subnet_address(&m->network->subnet[i], member->number);
 
 		cx_address_print(&a, text);
 		json_array_append_new(addresses, json_string(text));
 	}
-	json_array_append_new(m->list, json_pack("{s:s, s:o}", "container", id, "addresses", addresses));
+	json_array_append_new(m->list, json_pack("{s:s, s:o}", "container", member->id, "addresses", addresses));
 }
 
 int conex_network_json(conex *cx, const char *name, char **ret_json, conex_error **err)

@@ -261,7 +261,8 @@ int cx_child_move_devices(struct cx_child *c, pid_t pid, int pidfd)
 static const char *kind_of(const struct nlmsghdr *m)
 {
 	return m->nlmsg_type == RTM_NEWADDR ? "an address" : m->nlmsg_type == RTM_NEWROUTE ? "a route"
-		: m->nlmsg_type == RTM_NEWQDISC ? "egress_bps" : "an interface";
+		: m->nlmsg_type == RTM_NEWQDISC ? "egress_bps" : m->nlmsg_type == RTM_NEWNEIGH ? "the gateway's MAC"
+		: "an interface";
 }
 
 /* Requests as the host has written them down, each with NLM_F_ACK: sent one by one, so that it can be told

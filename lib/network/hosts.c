@@ -135,12 +135,12 @@ static int put_member(struct hosts *h, const struct cx_network *n, uint32_t numb
 
 struct filling { struct hosts *h; const struct cx_network *n; int failed; };
 
-static void put_each(uint32_t number, const char *id, void *data)
+static void put_each(const struct cx_member *m, void *data)
 {
 	struct filling *f = data;
 
 	if (f->failed == 0)
-		f->failed = put_member(f->h, f->n, number, id);
+		f->failed = put_member(f->h, f->n, m->number, m->id);
 }
 
 static int put_all(struct hosts *h, const struct cx_network *n)

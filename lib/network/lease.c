@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FIRST = 2, TARGET = 96 };        /* number 1 is the bridge's */
+enum { FIRST = 2, TARGET = 96, MEMBER = 96 };        /* number 1 is the bridge's */
 
 /* The numbers that members may have. */
 static void range_of(const struct cx_network *n, uint32_t *first, uint32_t *last)
@@ -67,20 +67,40 @@ int cx_lease_choose(const struct cx_network *n, struct cx_lease *l, conex_error 
 		"all %u addresses of network %s are taken", count, n->name);
 }
 
+int cx_lease_name(struct cx_lease *l, const char *id, const char *interface, conex_error **err)
+{
+	uint64_t noise;
+
+	if (cx_random(&noise, sizeof noise) < 0)
+		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, "getrandom", NULL, "interface %s", interface);
+	l->number = 0;
+	snprintf(l->tag, sizeof l->tag, "%016llx", (unsigned long long)noise);
+	snprintf(l->member, sizeof l->member, "%.64s.%.16s", id, interface);
+	return 0;
+}
+
+static const char *member_of(const struct cx_lease *l, char to[MEMBER])
+{
+	if (l->number)
+		snprintf(to, MEMBER, "members/%u", l->number);
+	else
+		snprintf(to, MEMBER, "members/%s", l->member);
+	return to;
+}
+
 int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const char *id)
 {
-	char name[32], target[TARGET];
+	char name[MEMBER], target[TARGET];
 
-	snprintf(name, sizeof name, "members/%u", l->number);
 	snprintf(target, sizeof target, "%s %s", l->tag, id);
-	return symlinkat(target, n->dir, name) < 0 ? -errno : 0;
+	return symlinkat(target, n->dir, member_of(l, name)) < 0 ? -errno : 0;
 }
 
 char *cx_lease_text(const struct cx_network *n, const struct cx_lease *l)
 {
-	char *text;
+	char name[MEMBER], *text;
 
-	return asprintf(&text, "%s/members/%u %s", n->path, l->number, l->tag) < 0 ? NULL : text;
+	return asprintf(&text, "%s/%s %s", n->path, member_of(l, name), l->tag) < 0 ? NULL : text;
 }
 
 /* The lease's path, where it is still held by this tag. free; NULL: it isn't */
@@ -112,7 +132,7 @@ int cx_lease_return(const char *text)
 	return path && unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int cx_lease_each(const struct cx_network *n, void (*each)(uint32_t number, const char *id, void *data), void *data)
+int cx_lease_each(const struct cx_network *n, void (*each)(const struct cx_member *m, void *data), void *data)
 {
 	int fd = openat(n->dir, "members", O_RDONLY | O_DIRECTORY | O_CLOEXEC), count = 0;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -127,14 +147,16 @@ int cx_lease_each(const struct cx_network *n, void (*each)(uint32_t number, cons
 	while ((e = readdir(dir))) {
 		char target[TARGET];
 		ssize_t size = e->d_name[0] == '.' ? -1 : readlinkat(fd, e->d_name, target, sizeof target - 1);
-		const char *blank;
+		char *blank;
 
 		if (size < 0)
 			continue;
 		target[size] = '\0';
 		blank = strchr(target, ' ');
+		if (blank)
+			*blank++ = '\0';
 		if (each)
-			each((uint32_t)strtoul(e->d_name, NULL, 10), blank ? blank + 1 : "", data);
+			each(&(struct cx_member){ (uint32_t)strtoul(e->d_name, NULL, 10), target, blank ? blank : "" }, data);
 		count++;
 	}
 	closedir(dir);

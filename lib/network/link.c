@@ -165,6 +165,8 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 		const struct cx_network *n = links[i].network;
 		int is_bridge = n->driver == CX_NETWORK_BRIDGE;
 
+		if (n->driver == CX_NETWORK_CNI)
+			continue;       /* its plugins make it */
 		device[i] = if_nametoindex(is_bridge ? n->bridge : n->parent);
 		if (!device[i])
 			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "ioctl", "somebody has removed it: try again",
@@ -180,7 +182,7 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 	for (int i = 0; i < count && r == 0; i++)
 		if (links[i].network->driver == CX_NETWORK_BRIDGE)
 			add_port(&b, &links[i], device[i]);
-	return r < 0 ? r : cx_batch_send(s, &b, name_of(links, count), err);
+	return r < 0 || !b.count ? r : cx_batch_send(s, &b, name_of(links, count), err);
 }
 
 /* ---- inside ---- */
@@ -245,6 +247,11 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 		cx_autobatch b = { .count = 0 };
 		int r;
 
+		if (net->driver == CX_NETWORK_CNI) {    /* of both families: what its plugins say goes */
+			routed[0]++;
+			routed[1]++;
+			continue;
+		}
 		for (int i = 0; i < net->subnets; i++)
 			add_inner_address(&b, &links[n], n, &net->subnet[i]);
 		if (net->driver == CX_NETWORK_MACVLAN)
@@ -257,7 +264,7 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 			struct cx_address gateway = cx_network_gateway(net, i);
 
 			if (!routed[gateway.family == AF_INET6]++)
-				cx_batch_default_route(&b, FIRST_INDEX + n, &gateway);
+				cx_batch_default_route(&b, FIRST_INDEX + n, &gateway, NLM_F_REPLACE);
 		}
 		r = cx_batch_bytes(&b, to);
 		if (r < 0)

@@ -102,11 +102,11 @@ struct nl_msg *cx_batch_address(struct cx_batch *b, int index, const struct cx_a
 	return m;
 }
 
-void cx_batch_default_route(struct cx_batch *b, int index, const struct cx_address *gateway)
+void cx_batch_default_route(struct cx_batch *b, int index, const struct cx_address *gateway, int how)
 {
 	struct rtmsg about = { .rtm_family = (unsigned char)gateway->family, .rtm_table = RT_TABLE_MAIN,
 		.rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST, .rtm_scope = RT_SCOPE_UNIVERSE };
-	struct nl_msg *m = cx_batch_add(b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about, "the gateway's route");
+	struct nl_msg *m = cx_batch_add(b, RTM_NEWROUTE, NLM_F_CREATE | how, &about, sizeof about, "the gateway's route");
 
 	cx_batch_put(b, m, RTA_GATEWAY, gateway->byte, (size_t)cx_address_size(gateway->family));
 	cx_batch_put_u32(b, m, RTA_OIF, (uint32_t)index);

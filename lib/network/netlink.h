@@ -42,7 +42,8 @@ void cx_batch_nest_end(struct nl_msg *m, struct nlattr *nest);
 
 /* Of an interface by its index: an address (of IPv6 without asking whether it is another's), a default route, up. */
 struct nl_msg *cx_batch_address(struct cx_batch *b, int index, const struct cx_address *a, int prefix);
-void cx_batch_default_route(struct cx_batch *b, int index, const struct cx_address *gateway);
+/* how: NLM_F_EXCL, or NLM_F_REPLACE where there may be another one already. */
+void cx_batch_default_route(struct cx_batch *b, int index, const struct cx_address *gateway, int how);
 /* Whose MAC an address is, for ever: nobody is asked, and nobody else can say it is his. */
 void cx_batch_neighbour(struct cx_batch *b, int index, const struct cx_address *a, const unsigned char mac[6]);
 void cx_batch_up(struct cx_batch *b, int index);

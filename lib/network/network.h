@@ -25,13 +25,14 @@ uint64_t cx_network_cookie(void);
 
 #define CX_NETWORK_DEFAULT "bridge"     /* the name that is made on demand */
 
-enum cx_network_driver { CX_NETWORK_BRIDGE, CX_NETWORK_MACVLAN };
+enum cx_network_driver { CX_NETWORK_BRIDGE, CX_NETWORK_MACVLAN, CX_NETWORK_CNI };
 
 struct cx_network {
 	char name[65];
 	enum cx_network_driver driver;
 	char bridge[16];                /* its device; "" of other drivers */
 	char parent[16];                /* macvlan's; "" */
+	char list[65];                  /* the name of CNI's list of plugins; "" */
 	uint64_t flags;                 /* CONEX_NETWORK_... */
 	uint32_t mtu;                   /* 0: the kernel's */
 	struct cx_subnet subnet[2];     /* one a family at most */
@@ -62,8 +63,9 @@ int cx_network_names(const struct cx_networks *place, char ***ret);     /* count
 int cx_networks_lock(int dir);
 
 /* lease.c: a member's number, and with it its address in each subnet. A lease is a symbolic link named by the
- * number, whose target is "TAG ID": there at once with its content, or -EEXIST. */
-struct cx_lease { uint32_t number; char tag[17]; };
+ * number, whose target is "TAG ID": there at once with its content, or -EEXIST. Where addresses are others' to give
+ * (CNI) it is named by the container and its interface. */
+struct cx_lease { uint32_t number; char tag[17], member[84]; };
 /* A number that looks free, behind `last` (0: anywhere). -EADDRNOTAVAIL: all are taken */
 int cx_lease_choose(const struct cx_network *n, struct cx_lease *l, conex_error **err);
 int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const char *id);  /* 0, -EEXIST */
@@ -71,8 +73,11 @@ int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const c
 char *cx_lease_text(const struct cx_network *n, const struct cx_lease *l);
 int cx_lease_is_held(const char *text);
 int cx_lease_return(const char *text);          /* another's is left alone. 0, -errno */
+/* The one of a container's interface: number 0. 0, -errno */
+int cx_lease_name(struct cx_lease *l, const char *id, const char *interface, conex_error **err);
 /* Calls `each` for every member; count, -errno */
-int cx_lease_each(const struct cx_network *n, void (*each)(uint32_t number, const char *id, void *data), void *data);
+struct cx_member { uint32_t number; const char *tag, *id; };
+int cx_lease_each(const struct cx_network *n, void (*each)(const struct cx_member *m, void *data), void *data);
 
 /* member.c: what others learn of a member once it has its lease; and all of that again, and the lease, which is
  * what a journal holds. Fine where it has gone already. */

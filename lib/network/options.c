@@ -1,6 +1,7 @@
 /* What conex_network_create is asked for. */
 #include "network/network.h"
 #include "base/error.h"
+#include "network/cni.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +38,29 @@ static int read_subnets(const char *const *list, struct cx_network *n, conex_err
 	return 0;
 }
 
+/* All of it is the list's to say. */
+static int read_cni(const struct conex_network_options *o, struct cx_network *n, conex_error **err)
+{
+	static const char mend[] = "the plugins of a CNI network say that: leave it out";
+	int r = cx_cni_check_name(o->parent, "conex_network_options.parent", err);
+
+	if (r < 0)
+		return r;
+	if (o->flags & CONEX_NETWORK_INTERNAL)
+		return cx_refuse(err, -EINVAL, "conex_network_options.flags", "CONEX_NETWORK_INTERNAL", mend);
+	if (o->subnets)
+		return cx_refuse(err, -EINVAL, "conex_network_options.subnets", o->subnets[0], mend);
+	if (o->mtu)
+		return cx_refuse(err, -EINVAL, "conex_network_options.mtu", NULL, mend);
+	if (o->range)
+		return cx_refuse(err, -EINVAL, "conex_network_options.range", o->range, mend);
+	if (o->gateways)
+		return cx_refuse(err, -EINVAL, "conex_network_options.gateways", o->gateways[0], mend);
+	n->driver = CX_NETWORK_CNI;
+	strcpy(n->list, o->parent);
+	return 0;
+}
+
 static int read_driver(const struct conex_network_options *o, struct cx_network *n, conex_error **err)
 {
 	if (!o->driver || !strcmp(o->driver, "bridge")) {
@@ -48,9 +72,11 @@ static int read_driver(const struct conex_network_options *o, struct cx_network 
 		name_bridge(n);
 		return 0;
 	}
+	if (!strcmp(o->driver, "cni"))
+		return read_cni(o, n, err);
 	if (strcmp(o->driver, "macvlan"))
 		return cx_refuse(err, -EOPNOTSUPP, "conex_network_options.driver", o->driver,
-			"this version knows \"bridge\" and \"macvlan\"");
+			"this version knows \"bridge\", \"macvlan\" and \"cni\"");
 	if (!o->parent || !*o->parent || strlen(o->parent) >= sizeof n->parent)
 		return cx_refuse(err, -EINVAL, "conex_network_options.parent", o->parent, "name the device that members are on");
 	if (!o->subnets || !o->subnets[0])

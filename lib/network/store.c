@@ -114,7 +114,15 @@ void cx_network_clear(struct cx_network *n)
 	cx_freep(&n->path);
 }
 
-static const char *const drivers[] = { [CX_NETWORK_BRIDGE] = "bridge", [CX_NETWORK_MACVLAN] = "macvlan" };
+static const char *const drivers[] = { [CX_NETWORK_BRIDGE] = "bridge", [CX_NETWORK_MACVLAN] = "macvlan",
+	[CX_NETWORK_CNI] = "cni" };
+
+/* Its bridge's name, or what it is on. */
+static char *device_of(struct cx_network *n, size_t *ret_size)
+{
+	*ret_size = n->driver == CX_NETWORK_CNI ? sizeof n->list : sizeof n->bridge;
+	return n->driver == CX_NETWORK_CNI ? n->list : n->driver == CX_NETWORK_MACVLAN ? n->parent : n->bridge;
+}
 
 static json_t *gateways(const struct cx_network *n)
 {
@@ -133,13 +141,16 @@ static json_t *definition(const struct cx_network *n)
 {
 	json_t *subnets = json_array(), *root;
 	char text[CX_SUBNET_TEXT];
+	size_t size;
+	const char *device = device_of((struct cx_network *)n, &size);
 
 	for (int i = 0; i < n->subnets; i++) {
 		cx_subnet_print(&n->subnet[i], text);
 		json_array_append_new(subnets, json_string(text));
 	}
 	root = json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", n->name, "driver", drivers[n->driver],
-		*n->parent ? "parent" : "bridge", *n->parent ? n->parent : n->bridge, "internal", !!(n->flags & CONEX_NETWORK_INTERNAL), "subnets", subnets);
+		n->driver == CX_NETWORK_BRIDGE ? "bridge" : "parent", device,
+		"internal", !!(n->flags & CONEX_NETWORK_INTERNAL), "subnets", subnets);
 	if (root && n->mtu)
 		json_object_set_new(root, "mtu", json_integer(n->mtu));
 	if (root && n->range.base.family) {
@@ -154,16 +165,17 @@ static json_t *definition(const struct cx_network *n)
 static int read_device(const json_t *root, struct cx_network *n)
 {
 	const char *driver = cx_json_text(root, "driver"), *device;
-	char *to = n->bridge;
+	size_t size, i = 0;
+	char *to;
 
-	if (!driver || (strcmp(driver, drivers[0]) && strcmp(driver, drivers[1])))
+	while (driver && i < CX_ARRAY_SIZE(drivers) && strcmp(driver, drivers[i]))
+		i++;
+	if (!driver || i == CX_ARRAY_SIZE(drivers))
 		return -EBADMSG;
-	if (!strcmp(driver, drivers[CX_NETWORK_MACVLAN])) {
-		n->driver = CX_NETWORK_MACVLAN;
-		to = n->parent;
-	}
+	n->driver = (enum cx_network_driver)i;
+	to = device_of(n, &size);
 	device = cx_json_text(root, n->driver == CX_NETWORK_BRIDGE ? "bridge" : "parent");
-	if (!device || strlen(device) >= sizeof n->bridge)
+	if (!device || strlen(device) >= size)
 		return -EBADMSG;
 	strcpy(to, device);
 	return 0;
@@ -192,7 +204,8 @@ static int read_definition(const json_t *root, struct cx_network *n)
 	const char *range = cx_json_text(root, "range");
 	size_t i;
 
-	if (!json_array_size(list) || json_array_size(list) > 2 || read_device(root, n) < 0)
+	if (read_device(root, n) < 0 || json_array_size(list) > 2
+	    || !json_array_size(list) != (n->driver == CX_NETWORK_CNI))
 		return -EBADMSG;
 	n->flags = cx_json_true(root, "internal") ? CONEX_NETWORK_INTERNAL : 0;
 	n->mtu = (uint32_t)cx_json_int(root, "mtu", 0);
@@ -262,6 +275,8 @@ static int write_new(const struct cx_networks *place, const struct cx_network *n
 	r = cx_file_create(dir, "network.json", text, strlen(text), 0600);
 	if (r == 0 && mkdirat(dir, "members", 0700) < 0 && errno != EEXIST)
 		r = -errno;
+	if (r == 0 && n->driver == CX_NETWORK_CNI && mkdirat(dir, "attached", 0700) < 0 && errno != EEXIST)
+		r = -errno;
 	if (r == 0 && renameat2(place->dir, ".new", place->dir, n->name, RENAME_NOREPLACE) < 0)
 		r = -errno;
 	return r;
@@ -302,6 +317,7 @@ int cx_network_erase(const struct cx_networks *place, const struct cx_network *n
 	unlinkat(n->dir, "network.json", 0);
 	unlinkat(n->dir, "members", AT_REMOVEDIR);
 	remove_hosts(n);
+	unlinkat(n->dir, "attached", AT_REMOVEDIR);     /* CNI's; empty, as members/ is */
 	return unlinkat(place->dir, gone, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 

@@ -57,7 +57,7 @@ static int configure(struct nl_sock *s, const char *name, const struct cx_addres
 		cx_batch_address(&b, index, a, prefix);
 	cx_batch_up(&b, index);
 	if (gateway && gateway->family)
-		cx_batch_default_route(&b, index, gateway);
+		cx_batch_default_route(&b, index, gateway, NLM_F_EXCL);
 	return cx_batch_send(s, &b, name, err);
 }
 
