@@ -79,10 +79,25 @@ int conex_network_delete(conex *cx, const char *name, conex_error **err);
 int conex_network_list(conex *cx, char ***ret_names, conex_error **err);
 
 /* A network as JSON: {"name", "driver", "bridge" or "parent", "subnets", "internal", "mtu", "range", "gateways",
- * "members": [{"container", "addresses"}]}. Owner: free(3).
+ * "policy" (if there is one), "members": [{"container", "addresses"}]}. Owner: free(3).
  * Returns: 0; -ENOENT none of that name; the usual.
  * Threads: any. Since: 0.1 */
 int conex_network_json(conex *cx, const char *name, char **ret_json, conex_error **err);
+
+/* Says which members of a network may talk to which, from this moment on, those that are there and those to
+ * come. JSON: {"default": "allow" or "deny", "rules": [{"from": SELECTOR, "to": SELECTOR, "ports": ["tcp/80",
+ * "udp/53", "tcp/8000-8010", "sctp", "icmp"], "action": "allow" or "deny"}]}. SELECTOR: "*" (all members, as without
+ * it), {"id": "web-*"} (a pattern of fnmatch(3)), {"label": "role=db"} or {"label": "role"} (of
+ * conex_run_options.labels), or both, which both must fit. Without "ports" a rule means everything, without "action" it
+ * allows. Of what a member sends another one the first rule decides that fits, else the default; answers to what was
+ * allowed pass. ARP and IPv6's neighbour discovery pass always. On a network that has a policy a member can send
+ * from its own addresses alone. Members are meant: what the host and other networks may is not changed. NULL: removes the
+ * policy. doc/network.md says more.
+ * Returns: 0; -EINVAL, -E2BIG something that can't be, by its path; -E2BIG it asks for labels, and a member has more
+ * than 4,000 bytes of them; -ENOENT no such network; -EOPNOTSUPP its members aren't on a bridge; -EPERM without
+ * CAP_NET_ADMIN; -ELIBACC libnftables.so.1 isn't there; the usual. After a failure the policy is the one before.
+ * Threads: any. Since: 0.1 */
+int conex_network_policy(conex *cx, const char *name, const char *json, conex_error **err);
 
 struct conex_veth_options {
 	size_t size;

@@ -4,6 +4,7 @@
 #include "container/joined.h"
 #include "network/cni.h"
 #include "network/names.h"
+#include "network/policy.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -46,7 +47,7 @@ static int take_address(conex_container *c, struct joined *j, conex_error **err)
 		cx_journal_free(journal);
 		if (r < 0)
 			return r;
-		r = cx_lease_claim(&j->network, &j->lease, c->id);
+		r = cx_lease_claim(&j->network, &j->lease, c->id, (const char *const *)c->labels);
 		if (r != -EEXIST || !j->lease.number)
 			break;
 	}
@@ -98,9 +99,8 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 		note_addresses(journal, j);
 		if (j->network.driver != CX_NETWORK_BRIDGE)
 			continue;       /* all of it is inside, and goes with that */
-		if (cx_link_name(j->link.host) < 0)
-			r = cx_fail_errno(err, CONEX_STAGE_LAUNCH, "getrandom", NULL, "the interface");
-		else if (!(j->link_text = cx_link_text(place, j->link.host)))
+		cx_lease_link(&j->lease, j->link.host);
+		if (!(j->link_text = cx_link_text(place, j->link.host)))
 			r = cx_fail_memory(err);
 		else
 			cx_journal_undo(journal, CX_OP_undo_link, j->link_text);
@@ -123,7 +123,7 @@ static int may_limit(const conex_plan *plan, const struct cx_network *n, conex_e
 	return 0;
 }
 
-static int join_all(conex_container *c, conex_error **err)
+static int join_all(conex_container *c, const struct cx_networks *place, conex_error **err)
 {
 	cx_autofree char *list = strdup(c->task.plan->network);
 	char *rest = list, *name;
@@ -141,6 +141,8 @@ static int join_all(conex_container *c, conex_error **err)
 		}
 		if (r == 0)
 			r = take_address(c, j, err);
+		if (r == 0)     /* before there is an interface that it could be used by */
+			r = cx_policy_enter(place, &j->network, &j->lease, c->id, (const char *const *)c->labels, err);
 	}
 	return r;
 }
@@ -223,7 +225,7 @@ int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_err
 		return cx_fail_memory(err);
 	r = cx_networks_of(c->task.cx, &place, err);
 	if (r == 0)
-		r = join_all(c, err);
+		r = join_all(c, place, err);
 	if (r == 0)
 		r = name(c, err);
 	if (r == 0)

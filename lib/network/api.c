@@ -1,6 +1,6 @@
 /* conex/network.h: named networks. */
 #include "network/cni.h"
-#include "network/nft.h"
+#include "network/policy.h"
 #include "base/error.h"
 #include "base/options.h"
 #include "base/path.h"
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 /* ---- create ---- */
 
@@ -55,6 +56,8 @@ static int bring_up(const struct cx_networks *place, const struct cx_network *n,
 		r = cx_nft_network_add(mine->nft, n, err);
 	if (r > 0)
 		r = cx_nft_networks_add(mine->nft, place, err);
+	if (r >= 0)
+		r = cx_policy_restore(mine->nft, n, err);
 	return r < 0 ? r : cx_bridge_up(n, err);
 }
 
@@ -67,6 +70,8 @@ static int take_down(const struct cx_networks *place, const struct cx_network *n
 		return 0;
 	if (r == 0 && !mine->nft)
 		r = cx_nft_open(&mine->nft, err);
+	if (r == 0)
+		r = cx_policy_end(mine->nft, n, err);
 	return r < 0 ? r : cx_nft_network_remove(mine->nft, n, err);
 }
 
@@ -148,37 +153,53 @@ int cx_network_need(conex *cx, const char *name, struct cx_network *ret, conex_e
 
 /* ---- delete ---- */
 
+/* -EAGAIN: somebody holds it, who may be waiting for the lock that we have. */
 static int delete_locked(const struct cx_networks *place, struct cx_network *n, conex_error **err)
 {
-	int members, r;
+	int members = cx_lease_each(n, NULL, NULL), r;
 
-	while (flock(n->dir, LOCK_EX) < 0)      /* nobody joins from here on */
-		if (errno != EINTR)
-			return cx_fail_errno(err, CONEX_STAGE_TEARDOWN, "flock", NULL, "network %s", n->name);
-	members = cx_lease_each(n, NULL, NULL);
 	if (members > 0)
 		return cx_fail(err, CONEX_STAGE_TEARDOWN, -EBUSY, NULL, "delete them first", "network %s has %d members",
 			n->name, members);
+	if (flock(n->dir, LOCK_EX | LOCK_NB) < 0)       /* nobody joins from here on */
+		return errno == EWOULDBLOCK ? -EAGAIN
+			: cx_fail_errno(err, CONEX_STAGE_TEARDOWN, "flock", NULL, "network %s", n->name);
+	if (cx_lease_each(n, NULL, NULL) > 0)
+		return -EAGAIN;
 	r = take_down(place, n, err);
 	if (r == 0 && (r = cx_network_erase(place, n)) < 0)
 		r = cx_fail(err, CONEX_STAGE_TEARDOWN, r, "unlink", NULL, "network %s", n->name);
 	return r;
 }
 
-int conex_network_delete(conex *cx, const char *name, conex_error **err)
+static int delete_once(const struct cx_networks *place, const char *name, conex_error **err)
 {
-	const struct cx_networks *place;
+	cx_autoclose int lock = cx_networks_lock(place->dir);
 	cx_autonetwork n = { .dir = -1 };
-	cx_autoclose int lock = -1;
-	int r = cx_networks_of(cx, &place, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	lock = cx_networks_lock(place->dir);
 	if (lock < 0)
 		return cx_fail(err, CONEX_STAGE_TEARDOWN, lock, "flock", NULL, "%s", place->path);
 	r = cx_network_load(place, name, &n, err);
 	return r < 0 ? r : delete_locked(place, &n, err);
+}
+
+/* Who holds a network looks at it, or is about to be its member: either is soon known. */
+int conex_network_delete(conex *cx, const char *name, conex_error **err)
+{
+	static const struct timespec moment = { .tv_nsec = 5000000 };
+	const struct cx_networks *place;
+	int r = cx_networks_of(cx, &place, err);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < 400; i++) {
+		r = delete_once(place, name, err);
+		if (r != -EAGAIN)
+			return r;
+		nanosleep(&moment, NULL);
+	}
+	return cx_fail(err, CONEX_STAGE_TEARDOWN, -EBUSY, NULL, "try again", "network %s is held by somebody", name);
 }
 
 /* ---- look ---- */
@@ -217,9 +238,9 @@ static void add_member(const struct cx_member *member, void *data)
 	char text[INET6_ADDRSTRLEN];
 
 	if (m->network->driver == CX_NETWORK_CNI)
-		add_told(m->network, member->tag, addresses);
+		add_told(m->network, member->lease.tag, addresses);
 	for (int i = 0; i < m->network->subnets; i++) {
-		struct cx_address a = cx_subnet_address(&m->network->subnet[i], member->number);
+		struct cx_address a = cx_subnet_address(&m->network->subnet[i], member->lease.number);
 
 		cx_address_print(&a, text);
 		json_array_append_new(addresses, json_string(text));
@@ -227,27 +248,44 @@ static void add_member(const struct cx_member *member, void *data)
 	json_array_append_new(m->list, json_pack("{s:s, s:o}", "container", member->id, "addresses", addresses));
 }
 
+/* What is written down, and who is there. NULL: no memory, or it isn't readable. */
+static json_t *describe(const struct cx_network *n)
+{
+	cx_autofree char *text = NULL, *policy = NULL;
+	struct members m = { .network = n, .list = json_array() };
+	json_t *root = NULL;
+	int r = m.list ? cx_lease_each(n, add_member, &m) : -ENOMEM;
+
+	if (r >= 0 && cx_file_load(n->dir, "network.json", 1 << 16, &text) > 0)
+		root = json_loads(text, 0, NULL);
+	if (root && cx_file_load(n->dir, "policy.json", CX_POLICY_SIZE, &policy) > 0)
+		r = json_object_set_new(root, "policy", json_loads(policy, 0, NULL));
+	if (root && (r < 0 || json_object_set(root, "members", m.list) < 0)) {
+		json_decref(root);
+		root = NULL;
+	}
+	json_decref(m.list);
+	return root;
+}
+
 int conex_network_json(conex *cx, const char *name, char **ret_json, conex_error **err)
 {
 	const struct cx_networks *place;
 	cx_autonetwork n = { .dir = -1 };
-	struct members m = { .network = &n };
-	cx_autofree char *text = NULL;
-	json_t *root = NULL;
+	char *json = NULL;
+	json_t *root;
 	int r = cx_networks_of(cx, &place, err);
 
 	if (r == 0)
 		r = cx_network_load(place, name, &n, err);
 	if (r < 0)
 		return r;
-	m.list = json_array();
-	r = cx_lease_each(&n, add_member, &m);
-	if (r >= 0 && cx_file_load(n.dir, "network.json", 1 << 16, &text) > 0)
-		root = json_loads(text, 0, NULL);
-	if (!root || !m.list || json_object_set(root, "members", m.list) < 0)
-		r = r < 0 ? r : -ENOMEM;
-	*ret_json = r < 0 ? NULL : json_dumps(root, JSON_INDENT(2));
+	root = describe(&n);
+	if (root)
+		json = json_dumps(root, JSON_INDENT(2));
 	json_decref(root);
-	json_decref(m.list);
-	return *ret_json ? 0 : cx_fail(err, CONEX_STAGE_RUN, r < 0 ? r : -ENOMEM, NULL, NULL, "network %s", name);
+	if (!json)
+		return cx_fail(err, CONEX_STAGE_RUN, -ENOMEM, NULL, NULL, "network %s", name);
+	*ret_json = json;
+	return 0;
 }

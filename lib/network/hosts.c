@@ -140,7 +140,7 @@ static void put_each(const struct cx_member *m, void *data)
 	struct filling *f = data;
 
 	if (f->failed == 0)
-		f->failed = put_member(f->h, f->n, m->number, m->id);
+		f->failed = put_member(f->h, f->n, m->lease.number, m->id);
 }
 
 static int put_all(struct hosts *h, const struct cx_network *n)

@@ -1,5 +1,6 @@
 /* Who has which address of a network. */
 #include "network/network.h"
+#include "base/str.h"
 #include "base/error.h"
 #include "base/path.h"
 
@@ -8,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FIRST = 2, TARGET = 96, MEMBER = 96 };        /* number 1 is the bridge's */
+enum { FIRST = 2, MEMBER = 96 };        /* number 1 is the bridge's */
+enum { TARGET = 4096 };                 /* PATH_MAX: what a link holds, with a 0 behind it */
 
 /* The numbers that members may have. */
 static void range_of(const struct cx_network *n, uint32_t *first, uint32_t *last)
@@ -38,7 +40,7 @@ static int is_gateway(const struct cx_network *n, uint32_t number)
 
 static int is_taken(const struct cx_network *n, uint32_t number)
 {
-	char name[32], target[TARGET];
+	char name[32], target[1];
 
 	snprintf(name, sizeof name, "members/%u", number);
 	return readlinkat(n->dir, name, target, sizeof target) >= 0;
@@ -88,12 +90,39 @@ static const char *member_of(const struct cx_lease *l, char to[MEMBER])
 	return to;
 }
 
-int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const char *id)
+/* A label may hold any byte, and a line feed ends it here. */
+static void add_label(struct cx_str *to, const char *label)
 {
-	char name[MEMBER], target[TARGET];
+	cx_str_add(to, "\n", 1);
+	for (; *label; label++)
+		if (*label == '\n' || *label == '\\')
+			cx_str_addf(to, "\\%c", *label == '\n' ? 'n' : '\\');
+		else
+			cx_str_add(to, label, 1);
+}
 
-	snprintf(target, sizeof target, "%s %s", l->tag, id);
-	return symlinkat(target, n->dir, member_of(l, name)) < 0 ? -errno : 0;
+/* An empty line says that there were too many. */
+int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const char *id, const char *const *labels)
+{
+	cx_autostr target = { 0 };
+	size_t head;
+	char name[MEMBER];
+
+	cx_str_addf(&target, "%s %s", l->tag, id);
+	head = target.size;
+	for (int i = 0; labels && labels[i]; i++)
+		add_label(&target, labels[i]);
+	if (target.failed)
+		return -ENOMEM;
+	if (target.size >= TARGET)
+		strcpy(target.data + head, "\n");
+	return symlinkat(target.data, n->dir, member_of(l, name)) < 0 ? -errno : 0;
+}
+
+/* Of the tag, so that whoever reads the lease knows it. */
+void cx_lease_link(const struct cx_lease *l, char to[16])
+{
+	snprintf(to, 16, "cx%.13s", l->tag);
 }
 
 char *cx_lease_text(const struct cx_network *n, const struct cx_lease *l)
@@ -132,10 +161,45 @@ int cx_lease_return(const char *text)
 	return path && unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* ---- all of a network ---- */
+
+enum { LABELS = TARGET / 2 };
+
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++)
+		*to++ = *text != '\\' || !text[1] ? *text : *++text == 'n' ? '\n' : *text;
+	*to = '\0';
+}
+
+/* "TAG ID", and lines of labels; cut up where it stands. */
+static void read_lease(char *target, const char **labels, struct cx_member *m)
+{
+	char *rest = target, *head = strsep(&rest, "\n"), *line;
+	char *blank = strchr(head, ' ');
+	int n = 0;
+
+	m->id = blank ? blank + 1 : "";
+	if (blank)
+		*blank = '\0';
+	snprintf(m->lease.tag, sizeof m->lease.tag, "%.16s", head);
+	m->labels = rest && !*rest ? NULL : labels;
+	while ((line = strsep(&rest, "\n")) && n < LABELS) {
+		unescape(line);
+		labels[n++] = line;
+	}
+	labels[n] = NULL;
+}
+
 int cx_lease_each(const struct cx_network *n, void (*each)(const struct cx_member *m, void *data), void *data)
 {
 	int fd = openat(n->dir, "members", O_RDONLY | O_DIRECTORY | O_CLOEXEC), count = 0;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const char *labels[LABELS + 1];
+	char target[TARGET];
+	struct cx_member m;
 	struct dirent *e;
 
 	if (!dir) {
@@ -145,18 +209,15 @@ int cx_lease_each(const struct cx_network *n, void (*each)(const struct cx_membe
 		return r;
 	}
 	while ((e = readdir(dir))) {
-		char target[TARGET];
 		ssize_t size = e->d_name[0] == '.' ? -1 : readlinkat(fd, e->d_name, target, sizeof target - 1);
-		char *blank;
 
 		if (size < 0)
 			continue;
 		target[size] = '\0';
-		blank = strchr(target, ' ');
-		if (blank)
-			*blank++ = '\0';
+		read_lease(target, labels, &m);
+		m.lease.number = (uint32_t)strtoul(e->d_name, NULL, 10);
 		if (each)
-			each(&(struct cx_member){ (uint32_t)strtoul(e->d_name, NULL, 10), target, blank ? blank : "" }, data);
+			each(&m, data);
 		count++;
 	}
 	closedir(dir);

@@ -2,7 +2,6 @@
  * name and index, so that what is to be done inside can be written down before it exists. */
 #include "network/network.h"
 #include "network/rate.h"
-#include "base/path.h"
 
 #include <linux/if_link.h>
 #include <linux/ip.h>
@@ -15,15 +14,6 @@
 
 /* Of the first interface inside. A new namespace may have tunnels of the kernel's below it. */
 enum { FIRST_INDEX = 64 };
-
-int cx_link_name(char to[16])
-{
-	uint64_t noise;
-	int r = cx_random(&noise, sizeof noise);
-
-	snprintf(to, 16, "cx%013llx", (unsigned long long)(noise >> 12));
-	return r;
-}
 
 /* From the address, so that who had it before doesn't linger in neighbours' tables under another one. */
 void cx_network_mac(const struct cx_network *n, uint32_t number, unsigned char mac[6])

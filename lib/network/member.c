@@ -1,6 +1,7 @@
 /* A member of a network: its address, and what follows from that. What its journal holds is the address alone, so
  * all else is found by it and taken back before it. */
 #include "network/names.h"
+#include "network/policy.h"
 #include "base/error.h"
 #include "base/path.h"
 
@@ -55,11 +56,15 @@ static int leave(const struct text *t)
 	struct cx_networks place = { .dir = open(t->place, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .path = t->place,
 		.cookie = t->cookie };
 	cx_autoclose int dir = place.dir;
+	struct cx_lease l = { .number = t->number };
 	cx_autonetwork n = { .dir = -1 };
+	int r;
 
 	if (dir < 0 || cx_network_load(&place, t->name, &n, NULL) < 0)
 		return 0;               /* with the network all of it is gone */
-	return cx_hosts_leave(&n, t->number, t->tag);
+	snprintf(l.tag, sizeof l.tag, "%s", t->tag);
+	r = cx_policy_leave(&place, &n, &l);
+	return r < 0 ? r : cx_hosts_leave(&n, t->number, t->tag);
 }
 
 /* Only its holder takes a lease away, so what was read as ours stays ours until it is returned. */

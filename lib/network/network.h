@@ -63,20 +63,27 @@ int cx_network_names(const struct cx_networks *place, char ***ret);     /* count
 int cx_networks_lock(int dir);
 
 /* lease.c: a member's number, and with it its address in each subnet. A lease is a symbolic link named by the
- * number, whose target is "TAG ID": there at once with its content, or -EEXIST. Where addresses are others' to give
- * (CNI) it is named by the container and its interface. */
+ * number, whose target is "TAG ID" and a line for each of the member's labels: there at once with its content, or
+ * -EEXIST. Where addresses are others' to give (CNI) it is named by the container and its interface. */
 struct cx_lease { uint32_t number; char tag[17], member[84]; };
 /* A number that looks free, behind `last` (0: anywhere). -EADDRNOTAVAIL: all are taken */
 int cx_lease_choose(const struct cx_network *n, struct cx_lease *l, conex_error **err);
-int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const char *id);  /* 0, -EEXIST */
+/* Labels may be NULL; more than a link can hold are left out. 0, -EEXIST */
+int cx_lease_claim(const struct cx_network *n, const struct cx_lease *l, const char *id, const char *const *labels);
+/* The host's end of its interface. */
+void cx_lease_link(const struct cx_lease *l, char to[16]);
 /* What the journal holds of it, before it is claimed: "PATH TAG" (free) */
 char *cx_lease_text(const struct cx_network *n, const struct cx_lease *l);
 int cx_lease_is_held(const char *text);
 int cx_lease_return(const char *text);          /* another's is left alone. 0, -errno */
 /* The one of a container's interface: number 0. 0, -errno */
 int cx_lease_name(struct cx_lease *l, const char *id, const char *interface, conex_error **err);
+struct cx_member {
+	struct cx_lease lease;          /* its number and tag */
+	const char *id;
+	const char *const *labels;      /* NULL: there were more than a lease holds */
+};
 /* Calls `each` for every member; count, -errno */
-struct cx_member { uint32_t number; const char *tag, *id; };
 int cx_lease_each(const struct cx_network *n, void (*each)(const struct cx_member *m, void *data), void *data);
 
 /* member.c: what others learn of a member once it has its lease; and all of that again, and the lease, which is
@@ -103,7 +110,6 @@ struct cx_link {
 	uint64_t ingress_bps, egress_bps;       /* into and out of the container; 0: no limit */
 	char host[16];                  /* the name of the host's end; "": it has none */
 };
-int cx_link_name(char to[16]);                  /* a new one for the host's end; 0, -errno */
 /* Makes each pair, the inner ends in the network namespace of process `pid` under their final names. */
 int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error **err);
 /* What is to be done inside (addresses, routes), as rtnetlink's bytes: the launch's slot. 0, -errno */

@@ -1,5 +1,5 @@
 /* libnftables, and our table. Its language is that of nft(8); what it would print goes into buffers. */
-#include "network/nft.h"
+#include "network/policy.h"
 
 #include "base/dlnote.h"
 #include "network/netlink.h"
@@ -81,8 +81,7 @@ static int error_of(const char *text)
 	return -EIO;
 }
 
-/* 0, or what the kernel answered; *text (if not NULL) is what the library says, until the next call. */
-static int run(struct cx_nft *n, const struct cx_str *command, const char **text)
+int cx_nft_run(struct cx_nft *n, const struct cx_str *command, const char **text)
 {
 	const char *said;
 
@@ -96,7 +95,7 @@ static int run(struct cx_nft *n, const struct cx_str *command, const char **text
 	return error_of(said ? said : "");
 }
 
-static int fail(conex_error **err, int r, const char *said, const char *object)
+int cx_nft_fail(conex_error **err, int r, const char *said, const char *object)
 {
 	cx_autofree char *line = strndup(said, strcspn(said, "\n"));
 
@@ -112,7 +111,8 @@ static int fail(conex_error **err, int r, const char *said, const char *object)
  * the way back everything that was sent on like that must pass here again, so hairpins (from the same network) and
  * 127.0.0.1 are masqueraded (and nobody is told that there were a shorter way), as is what goes into networks
  * without a way out, and what leaves for elsewhere. Forwarding: internal networks have no way out, networks none to
- * one another, and in comes what was published or asked for. Tables of others see the same packets: what they drop
+ * one another (nor to their own members by way of the host, where a policy says who reaches whom), and in comes what was
+ * published or asked for. Tables of others see the same packets: what they drop
  * stays dropped. An answer to ::1 that comes from anywhere but lo has no route (Linux's
  * rt6_need_strict; IPv4 has route_localnet for it), so what goes there is left alone. */
 static const char table[] =
@@ -120,6 +120,7 @@ static const char table[] =
 	"	set bridges { type ifname; }\n"
 	"	set internal { type ifname; }\n"
 	"	set same { type ifname . ifname; }\n"
+	"	set policed { type ifname . ifname; }\n"
 	"	set subnets4 { type ipv4_addr; flags interval; }\n"
 	"	set subnets6 { type ipv6_addr; flags interval; }\n"
 	"	map ports4 { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; }\n"
@@ -156,6 +157,7 @@ static const char table[] =
 	"	}\n"
 	"	chain forward {\n"
 	"		type filter hook forward priority 0;\n"
+	"		iifname . oifname @policed ct status dnat drop\n"
 	"		iifname . oifname @same accept\n"
 	"		iifname @internal drop\n"
 	"		oifname @internal drop\n"
@@ -187,14 +189,14 @@ int cx_nft_network_add(struct cx_nft *n, const struct cx_network *net, conex_err
 	int r, is_new = 0;
 
 	add_network(&known, net, "add");
-	r = run(n, &known, &said);
+	r = cx_nft_run(n, &known, &said);
 	if (r == -ENOENT) {     /* no table yet; who makes it is alone, by the lock */
 		cx_str_addf(&new, "%s", table);
 		add_network(&new, net, "add");
-		r = run(n, &new, &said);
+		r = cx_nft_run(n, &new, &said);
 		is_new = 1;
 	}
-	return r < 0 ? fail(err, r, said, net->name) : is_new;
+	return r < 0 ? cx_nft_fail(err, r, said, net->name) : is_new;
 }
 
 static void add_key(struct cx_str *to, const struct cx_port *p, const char *verb)
@@ -232,17 +234,19 @@ static int add_published(struct cx_nft *n, int place, conex_error **err)
 
 	if (!cx_published_each(place, add_again, &all))
 		return 0;
-	r = run(n, &all, &said);
-	return r < 0 ? fail(err, r, said, "the ports that were published before") : 0;
+	r = cx_nft_run(n, &all, &said);
+	return r < 0 ? cx_nft_fail(err, r, said, "the ports that were published before") : 0;
 }
 
 static int add_if_up(struct cx_nft *n, const struct cx_networks *place, const char *name, conex_error **err)
 {
 	cx_autonetwork net = { .dir = -1 };
+	int r;
 
 	if (cx_network_load(place, name, &net, NULL) < 0 || !cx_bridge_is_up(&net))
 		return 0;
-	return cx_nft_network_add(n, &net, err);
+	r = cx_nft_network_add(n, &net, err);
+	return r < 0 ? r : cx_policy_restore(n, &net, err);
 }
 
 int cx_nft_networks_add(struct cx_nft *n, const struct cx_networks *place, conex_error **err)
@@ -270,13 +274,13 @@ int cx_nft_is_there(void)
 	return cx_batch_send(s, &b, "conex", NULL) == 0;
 }
 
-static int is_empty(struct cx_nft *n)
+int cx_nft_is_empty(struct cx_nft *n, const char *set)
 {
 	cx_autostr look = { 0 };
 	const char *output;
 
-	cx_str_addf(&look, "list set inet conex bridges\n");
-	if (run(n, &look, NULL) < 0)
+	cx_str_addf(&look, "list set %s\n", set);
+	if (cx_nft_run(n, &look, NULL) < 0)
 		return 0;
 	output = n->output(n->context);
 	return output && !strstr(output, "elements");
@@ -291,12 +295,12 @@ int cx_nft_network_remove(struct cx_nft *n, const struct cx_network *net, conex_
 
 	add_network(&all, net, "add");
 	add_network(&all, net, "delete");
-	r = run(n, &all, &said);
-	if (r == 0 && is_empty(n)) {
+	r = cx_nft_run(n, &all, &said);
+	if (r == 0 && cx_nft_is_empty(n, "inet conex bridges")) {
 		cx_str_addf(&last, "delete table inet conex\n");
-		r = run(n, &last, &said);
+		r = cx_nft_run(n, &last, &said);
 	}
-	return r == 0 || r == -ENOENT ? 0 : fail(err, r, said, net->name);
+	return r == 0 || r == -ENOENT ? 0 : cx_nft_fail(err, r, said, net->name);
 }
 
 /* ---- ports ---- */
@@ -312,7 +316,7 @@ static int add_and_delete(struct cx_nft *n, const struct cx_port *ports, int cou
 		add_key(&all, &ports[i], "delete");
 		cx_str_addf(&all, " }\n");
 	}
-	return run(n, &all, NULL);
+	return cx_nft_run(n, &all, NULL);
 }
 
 /* A key that leads elsewhere: EBUSY is older kernels' word for it. */
@@ -345,10 +349,10 @@ int cx_nft_ports_add(struct cx_nft *n, const struct cx_port *ports, int count, c
 
 	for (int i = 0; i < count; i++)
 		add_port(&all, &ports[i], "create", tag);
-	r = run(n, &all, &said);
+	r = cx_nft_run(n, &all, &said);
 	if (is_taken(r))
 		return refuse_taken(n, ports, count, tag, err);
-	return r < 0 ? fail(err, r, said, "the ports") : 0;
+	return r < 0 ? cx_nft_fail(err, r, said, "the ports") : 0;
 }
 
 /* By that key it may be another container's meanwhile, and deleting looks at the key alone, also where a value is

@@ -14,6 +14,13 @@ void cx_nft_free(struct cx_nft *n);
 static inline void cx_nft_freep(struct cx_nft **n) { cx_nft_free(*n); }
 #define cx_autonft cx_cleanup(cx_nft_freep) struct cx_nft
 
+/* Runs commands, all or none. 0, or what the kernel answered; *text (if not NULL) is what the library says, until
+ * the next call. */
+int cx_nft_run(struct cx_nft *n, const struct cx_str *command, const char **text);
+int cx_nft_fail(conex_error **err, int r, const char *said, const char *object);
+/* "inet conex bridges" is there and has no elements. */
+int cx_nft_is_empty(struct cx_nft *n, const char *set);
+
 /* Masquerading and isolation of a network; both are fine where it is so already. 1: the table had to be made.
  * Then it is the first network, or somebody has flushed all rules (as firewalls do when they are told of new
  * ones), and all others are without: cx_nft_networks_add. */

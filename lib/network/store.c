@@ -315,6 +315,7 @@ int cx_network_erase(const struct cx_networks *place, const struct cx_network *n
 	if (renameat(place->dir, n->name, place->dir, gone) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	unlinkat(n->dir, "network.json", 0);
+	unlinkat(n->dir, "policy.new", 0);      /* a killed writer's */
 	unlinkat(n->dir, "members", AT_REMOVEDIR);
 	remove_hosts(n);
 	unlinkat(n->dir, "attached", AT_REMOVEDIR);     /* CNI's; empty, as members/ is */

@@ -117,7 +117,7 @@ static int floor_up(char *why)
 	bare.port = (struct cx_port){ .protocol = IPPROTO_TCP, .host_port = NETWORK_PORT, .port = 80,
 		.to = cx_subnet_address(&bare.network.subnet[0], 5) };
 	cx_address_parse(NETWORK_HOST, &bare.port.host);
-	cx_link_name(bare.link.host);
+	strcpy(bare.link.host, "cxfloor");
 	r = cx_links_inside(&bare.link, 1, &inside);
 	if (r == 0)
 		r = network_server_start(&bare.server, configure, &inside);
