@@ -111,7 +111,8 @@ TEST(one_fails)
 {
 	forget();
 	GOOD(cni("net", "scripted"));
-	make_file(plugins("fail-two-ADD"), "{\"cniVersion\":\"1.0.0\",\"code\":7,\"msg\":\"no such colour\",\"details\":\"try blue\"}");
+	make_file(plugins("fail-two-ADD"), "{\"cniVersion\":\"1.0.0\",\"code\":7,\"msg\":\"no such colour\","
+		"\"details\":\"try blue\"}");
 	CHECK_INT(launched("net"), -EINVAL);
 	SAID("CNI network scripted: plugin two: ADD: no such colour");
 	SAID("try blue");

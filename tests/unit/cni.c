@@ -56,7 +56,8 @@ TEST(good_lists)
 	CHECK_STR(refusal("{\"cniVersion\":\"1.1.0\",\"name\":\"a.b-c_9\"," PLUGINS "}"), "");
 	CHECK_STR(refusal("{\"cniVersion\":\"0.3.0\",\"name\":\"net\"," PLUGINS "}"), "");
 	CHECK_STR(refusal("{\"cniVersions\":[\"0.4.0\",\"9.9.9\",\"1.0.0\"],\"name\":\"net\"," PLUGINS "}"), "");
-	CHECK_STR(refusal("{" HEAD ",\"plugins\":[{\"type\":\"a\",\"capabilities\":{\"portMappings\":true,\"ips\":false}}]}"), "");
+	CHECK_STR(refusal("{" HEAD ",\"plugins\":[{\"type\":\"a\",\"capabilities\":{\"portMappings\":true,\"ips\":false}}]}"),
+		"");
 }
 
 static const struct { const char *text, *where; } bad[] = {
@@ -72,8 +73,8 @@ static const struct { const char *text, *where; } bad[] = {
 	{ "{\"cniVersion\":\"1.0.0\",\"name\":\"..\"," PLUGINS "}", "name" },
 	{ "{\"cniVersion\":\"1.0.0\",\"name\":\"-a\"," PLUGINS "}", "name" },
 	{ "{\"cniVersion\":\"1.0.0\",\"name\":\"a b\"," PLUGINS "}", "name" },
-	{ "{\"cniVersion\":\"1.0.0\",\"name\":\"0123456789012345678901234567890123456789012345678901234567890123x\"," PLUGINS "}",
-		"name" },
+	{ "{\"cniVersion\":\"1.0.0\",\"name\":\"0123456789012345678901234567890123456789012345678901234567890123x\","
+		PLUGINS "}", "name" },
 	{ "{\"name\":\"net\"," PLUGINS "}", "cniVersion" },
 	{ "{\"cniVersion\":1,\"name\":\"net\"," PLUGINS "}", "cniVersion" },
 	{ "{\"cniVersion\":\"\",\"name\":\"net\"," PLUGINS "}", "cniVersion" },
@@ -141,8 +142,8 @@ TEST(by_name)
 	drop("10-a.conflist");
 	CHECK(strstr(found("net", &r), "late"));
 	drop("20-b.conflist");
-	CHECK_STR(found("net", &r), "{\"plugins\":[{\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"type\":\"alone\"}],\"name\":\"net\","
-		"\"cniVersion\":\"0.4.0\"}");
+	CHECK_STR(found("net", &r), "{\"plugins\":[{\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"type\":\"alone\"}],"
+		"\"name\":\"net\",\"cniVersion\":\"0.4.0\"}");
 	put("00-alone.json", "{\"cniVersion\":\"0.4.0\",\"name\":\"third\",\"type\":\"json\"}");
 	CHECK(strstr(found("third", &r), "\"type\":\"json\""));
 	found("nobody", &r);
@@ -213,10 +214,12 @@ static struct cx_cni attachment(const char *version)
 
 	snprintf(text, sizeof text, "%s/tag", directory);
 	a.file = strdup(text);
-	a.root = json_pack("{s:{s:s, s:s, s:[{s:s, s:s}, {s:s, s:{s:b, s:b, s:b}, s:{s:i}, s:s}]}, s:s, s:s, s:s, s:s, s:{s:[i], s:i}}",
+	a.root = json_pack("{s:{s:s, s:s, s:[{s:s, s:s}, {s:s, s:{s:b, s:b, s:b}, s:{s:i}, s:s}]}, s:s, s:s, s:s, s:s,"
+		"s:{s:[i], s:i}}",
 		"config", "cniVersion", version, "name", "net",
 		"plugins", "type", "one", "own", "x",
-		"type", "two", "capabilities", "portMappings", 1, "bandwidth", 0, "ips", 1, "runtimeConfig", "mine", 1, "prevResult", "forged",
+		"type", "two", "capabilities", "portMappings", 1, "bandwidth", 0, "ips", 1, "runtimeConfig", "mine", 1,
+		"prevResult", "forged",
 		"containerId", "web", "ifName", "eth0", "netns", "/proc/self/ns/net", "path", directory,
 		"capabilityArgs", "portMappings", 80, "bandwidth", 7);
 	CHECK(a.root != NULL);
@@ -289,7 +292,8 @@ static int memory(const char *text)
 }
 
 /* What is said where a plugin ended so. */
-static const char *answer(struct cx_cni *a, enum cx_cni_command command, const char *out, const char *err, int status, int *ret)
+static const char *answer(struct cx_cni *a, enum cx_cni_command command, const char *out, const char *err, int status,
+	int *ret)
 {
 	static char text[1024];
 	struct cx_cni_call c = { .in = -1, .out = memory(out), .err = memory(err), .held = -1 };
@@ -304,16 +308,18 @@ static const char *answer(struct cx_cni *a, enum cx_cni_command command, const c
 
 TEST(errors)
 {
-	static const struct { int code, want; } codes[] = { { 1, -EPROTONOSUPPORT }, { 2, -EOPNOTSUPP }, { 3, -ESRCH }, { 4, -EINVAL },
-		{ 5, -EIO }, { 6, -EBADMSG }, { 7, -EINVAL }, { 11, -EAGAIN }, { 99, -ECANCELED }, { 100, -ECANCELED }, { -1, -ECANCELED } };
+	static const struct { int code, want; } codes[] = { { 1, -EPROTONOSUPPORT }, { 2, -EOPNOTSUPP }, { 3, -ESRCH },
+		{ 4, -EINVAL }, { 5, -EIO }, { 6, -EBADMSG }, { 7, -EINVAL }, { 11, -EAGAIN }, { 99, -ECANCELED },
+		{ 100, -ECANCELED }, { -1, -ECANCELED } };
 	cx_autocni a = attachment("1.0.0");
 	char json[128];
 	int r;
 
 	for (size_t i = 0; i < CX_ARRAY_SIZE(codes); i++) {
-		snprintf(json, sizeof json, "{\"cniVersion\":\"1.0.0\",\"code\":%d,\"msg\":\"it won't\\nfly\",\"details\":\"no wings\"}",
-			codes[i].code);
-		CHECK(strstr(answer(&a, CX_CNI_ADD, json, "", 256, &r), "launch: CNI network net: plugin one: ADD: it won't: "));
+		snprintf(json, sizeof json, "{\"cniVersion\":\"1.0.0\",\"code\":%d,\"msg\":\"it won't\\nfly\","
+			"\"details\":\"no wings\"}", codes[i].code);
+		CHECK(strstr(answer(&a, CX_CNI_ADD, json, "", 256, &r),
+			"launch: CNI network net: plugin one: ADD: it won't: "));
 		CHECK_INT(r, codes[i].want);
 		CHECK(strstr(answer(&a, CX_CNI_DEL, json, "", 256, &r), "teardown: "));
 		CHECK(strstr(answer(&a, CX_CNI_DEL, json, "", 256, &r), "no wings"));
@@ -333,7 +339,8 @@ TEST(results_are_kept)
 	cx_autocni a = attachment("1.0.0");
 	int r;
 
-	CHECK_STR(answer(&a, CX_CNI_ADD, "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.1.2.3/24\"}],\"x\":1}", "", 0, &r), "");
+	CHECK_STR(answer(&a, CX_CNI_ADD, "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.1.2.3/24\"}],\"x\":1}", "",
+		0, &r), "");
 	CHECK_INT(json_integer_value(json_object_get(json_object_get(a.root, "result"), "x")), 1);
 	CHECK_STR(answer(&a, CX_CNI_ADD, "{}", "", 0, &r), "");        /* libcni takes the list's version then */
 	CHECK_STR(json_string_value(json_object_get(json_object_get(a.root, "result"), "cniVersion")), "1.0.0");
@@ -348,20 +355,21 @@ TEST(results_are_kept)
 static const struct { const char *text, *v4, *v6; } results[] = {
 	{ "{\"cniVersion\":\"0.3.1\",\"ips\":[{\"version\":\"4\",\"address\":\"10.1.2.3/24\",\"interface\":0}],"
 		"\"interfaces\":[{\"name\":\"eth0\",\"sandbox\":\"/x\"}]}", "10.1.2.3", "" },
-	{ "{\"cniVersion\":\"0.4.0\",\"ips\":[{\"version\":\"6\",\"address\":\"fd00::3/64\"},{\"version\":\"4\",\"address\":\"10.1.2.3/24\"}]}",
-		"10.1.2.3", "fd00::3" },
-	{ "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"br0\"},{\"name\":\"veth1\",\"sandbox\":\"\"},{\"name\":\"eth0\",\"sandbox\":\"/x\"}],"
+	{ "{\"cniVersion\":\"0.4.0\",\"ips\":[{\"version\":\"6\",\"address\":\"fd00::3/64\"},"
+		"{\"version\":\"4\",\"address\":\"10.1.2.3/24\"}]}", "10.1.2.3", "fd00::3" },
+	{ "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"br0\"},{\"name\":\"veth1\",\"sandbox\":\"\"},"
+		"{\"name\":\"eth0\",\"sandbox\":\"/x\"}],"
 		"\"ips\":[{\"address\":\"10.0.0.1/24\",\"interface\":0},{\"address\":\"10.0.0.2/24\",\"interface\":1},"
 		"{\"address\":\"10.0.0.3/24\",\"interface\":2},{\"address\":\"10.0.0.4/24\",\"interface\":2}]}", "10.0.0.3", "" },
-	{ "{\"cniVersion\":\"1.1.0\",\"interfaces\":[{\"name\":\"eth0\",\"mtu\":1400,\"sandbox\":\"/x\"}],\"ips\":[{\"address\":"
-		"\"fd00::9/128\",\"interface\":0}]}", "", "fd00::9" },
+	{ "{\"cniVersion\":\"1.1.0\",\"interfaces\":[{\"name\":\"eth0\",\"mtu\":1400,\"sandbox\":\"/x\"}],"
+		"\"ips\":[{\"address\":\"fd00::9/128\",\"interface\":0}]}", "", "fd00::9" },
 	{ "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.0.0.1/24\",\"interface\":7}]}", "", "" },
 	{ "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.0.0.1/24\",\"interface\":-1}]}", "", "" },
 	{ "{\"cniVersion\":\"1.0.0\",\"ips\":null}", "", "" },
 	{ "{\"cniVersion\":\"1.0.0\"}", "", "" },
 };
-static const char *const no_results[] = { "[]", "5", "{\"ips\":{}}", "{\"ips\":[5]}", "{\"ips\":[{}]}", "{\"ips\":[{\"address\":7}]}",
-	"{\"ips\":[{\"address\":\"10.0.0.1\"}]}", "{\"ips\":[{\"address\":\"10.0.0.1/33\"}]}", "{\"interfaces\":5}" };
+static const char *const no_results[] = { "[]", "5", "{\"ips\":{}}", "{\"ips\":[5]}", "{\"ips\":[{}]}",
+	"{\"ips\":[{\"address\":7}]}", "{\"ips\":[{\"address\":\"10.0.0.1\"}]}", "{\"ips\":[{\"address\":\"10.0.0.1/33\"}]}", "{\"interfaces\":5}" };
 
 TEST(addresses)
 {
