@@ -78,7 +78,7 @@ struct conex_run_options {
 	                                     * "options ndots:2" … NULL */
 	uint64_t ingress_bps, egress_bps;   /* bits a second into and out of it, with Ethernet's headers, on each of its
 	                                     * interfaces in networks: 8,000 to 500,000,000,000; 0: no limit. In bridge
-	                                     * networks; macvlan has no ingress_bps. Who has CAP_NET_ADMIN or CAP_NET_RAW
+	                                     * networks, and CNI's that say they can; macvlan has no ingress_bps. Who has CAP_NET_ADMIN or CAP_NET_RAW
 	                                     * inside can get round egress_bps */
 };
 

@@ -354,6 +354,25 @@ void cx_cni_unpin(conex_container *c)
 	joined->is_pinned = 0;
 }
 
+/* As the plugins' conventions have it: bits a second, and in how many bits at once. 0, -1 */
+static int put_limits(const conex_plan *plan, json_t *capabilities)
+{
+	const struct { const char *rate, *burst; uint64_t bps; } ways[] = {
+		{ "ingressRate", "ingressBurst", plan->ingress_bps }, { "egressRate", "egressBurst", plan->egress_bps },
+	};
+	json_t *limits = json_object();
+	int r = limits ? 0 : -1;
+
+	for (size_t i = 0; i < CX_ARRAY_SIZE(ways) && r == 0; i++)
+		if (ways[i].bps)
+			r = json_object_set_new(limits, ways[i].rate, json_integer((json_int_t)ways[i].bps))
+				| json_object_set_new(limits, ways[i].burst, json_integer(INT32_MAX));     /* as Kubernetes */
+	if (r == 0 && json_object_size(limits))
+		r = json_object_set(capabilities, "bandwidth", limits);
+	json_decref(limits);
+	return r;
+}
+
 static int attach(conex_container *c, int n, struct cx_cni *a, conex_error **err)
 {
 	struct joined *j = &c->joined->of[n];
@@ -364,7 +383,7 @@ static int attach(conex_container *c, int n, struct cx_cni *a, conex_error **err
 	a->file = strdup(j->planned);
 	a->root = json_pack("{s:O, s:s, s:s, s:s, s:s, s:{}}", "config", j->list, "containerId", c->id, "ifName", interface,
 		"netns", c->joined->pin, "path", cx_cni_path(), "capabilityArgs");
-	if (!a->file || !a->root || (j->ports
+	if (!a->file || !a->root || put_limits(c->task.plan, json_object_get(a->root, "capabilityArgs")) < 0 || (j->ports
 	    && json_object_set(json_object_get(a->root, "capabilityArgs"), "portMappings", j->ports) < 0))
 		return cx_fail_memory(err);
 	r = cx_cni_save(a);

@@ -94,8 +94,10 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 			.tag = strtoull(j->lease.tag, NULL, 16),
 			.hairpin = c->task.plan->ports_count > 0, .ingress_bps = c->task.plan->ingress_bps,
 			.egress_bps = c->task.plan->egress_bps };
-		if (j->network.driver == CX_NETWORK_CNI)
+		if (j->network.driver == CX_NETWORK_CNI) {
+			j->link.ingress_bps = j->link.egress_bps = 0;   /* its plugins' */
 			continue;
+		}
 		note_addresses(journal, j);
 		if (j->network.driver != CX_NETWORK_BRIDGE)
 			continue;       /* all of it is inside, and goes with that */
@@ -111,15 +113,16 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 	return r;
 }
 
-/* A macvlan has no end at the host's; what plugins make has the limits of their list. */
-static int may_limit(const conex_plan *plan, const struct cx_network *n, conex_error **err)
+/* A macvlan has no end at the host's; what plugins make one of them limits. */
+static int may_limit(const conex_plan *plan, const struct joined *j, conex_error **err)
 {
-	if (plan->ingress_bps && n->driver != CX_NETWORK_BRIDGE)
-		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.ingress_bps", n->name,
-			"what goes into a container can be limited in bridge networks alone");
-	if (plan->egress_bps && n->driver == CX_NETWORK_CNI)
-		return cx_refuse(err, -EOPNOTSUPP, "conex_run_options.egress_bps", n->name,
-			"a CNI list has its own limits: give it the plugin bandwidth");
+	const char *field = plan->ingress_bps ? "conex_run_options.ingress_bps" : "conex_run_options.egress_bps";
+
+	if ((plan->ingress_bps || plan->egress_bps) && j->list && !cx_cni_takes(j->list, "bandwidth"))
+		return cx_refuse(err, -EOPNOTSUPP, field, j->network.name, "no plugin of CNI network %s takes it: add bandwidth "
+			"with \"capabilities\": {\"bandwidth\": true} to its list", j->network.list);
+	if (plan->ingress_bps && j->network.driver == CX_NETWORK_MACVLAN)
+		return cx_refuse(err, -EOPNOTSUPP, field, j->network.name, "what goes into a macvlan can't be limited");
 	return 0;
 }
 
@@ -133,12 +136,12 @@ static int join_all(conex_container *c, const struct cx_networks *place, conex_e
 		struct joined *j = &c->joined->of[c->joined->count];
 
 		r = cx_network_need(c->task.cx, name, &j->network, err);
-		if (r == 0 && (r = may_limit(c->task.plan, &j->network, err)) < 0)
-			cx_network_clear(&j->network);
 		if (r == 0) {
 			c->joined->count++;
 			r = j->network.driver == CX_NETWORK_CNI ? cx_cni_find(j->network.list, &j->list, err) : 0;
 		}
+		if (r == 0)
+			r = may_limit(c->task.plan, j, err);
 		if (r == 0)
 			r = take_address(c, j, err);
 		if (r == 0)     /* before there is an interface that it could be used by */

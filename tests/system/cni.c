@@ -174,6 +174,28 @@ TEST(others_go_on)
 	GOOD(gone("net"));
 }
 
+TEST(limits)
+{
+	json_t *one;
+	char *limits;
+
+	GOOD(cni("net", "scripted"));
+	CHECK_INT(box_run(BOX(.network = "net", .egress_bps = 1000000), "true"), -EOPNOTSUPP);
+	SAID("conex_run_options.egress_bps");
+	SAID("no plugin of CNI network scripted takes it");
+	CHECK_INT(left_of("net"), 0);
+	list("10-scripted.conflist", LIST("scripted", "{\"type\":\"one\",\"capabilities\":{\"bandwidth\":true}}"));
+	CHECK_INT(box_run(BOX(.network = "net", .egress_bps = 1000000, .ingress_bps = 9000), "true"), 0);
+	one = input("one", "ADD");
+	limits = json_dumps(json_object_get(json_object_get(one, "runtimeConfig"), "bandwidth"), JSON_COMPACT);
+	CHECK_STR(limits, "{\"ingressRate\":9000,\"ingressBurst\":2147483647,\"egressRate\":1000000,"
+		"\"egressBurst\":2147483647}");
+	free(limits);
+	json_decref(one);
+	list("10-scripted.conflist", SCRIPTED);
+	GOOD(gone("net"));
+}
+
 /* ---- deaths ---- */
 
 static void until_called(const char *what)
@@ -434,6 +456,7 @@ static void tests(void)
 	RUN(one_fails);
 	RUN(one_hangs);
 	RUN(others_go_on);
+	RUN(limits);
 	RUN(host_killed);
 	RUN(keeper_killed);
 	RUN(closed);
