@@ -63,7 +63,8 @@ struct conex_run_options {
 	const struct conex_mount *mounts;   /* CONEX_MOUNTS({ "/srv", "/data", NULL, "ro" }) */
 	const struct conex_limits *limits;
 	const char *network;                /* NULL: loopback only; "host"; networks' names and devices of the host's
-	                                     * that move in: "site,back,device:can0"; "container:ID": that one's */
+	                                     * that move in: "site,back,device:can0"; "container:ID": that one's;
+	                                     * without privileges: "pasta" or "slirp4netns" */
 	const struct conex_port *ports;     /* CONEX_PORTS({ "127.0.0.1", 8080, 80, "tcp" }) */
 	uint32_t share;                     /* CONEX_NS_…: these stay the host's */
 	conex_namespace *const *join;       /* these instead of new ones; NULL-ended */
@@ -92,7 +93,9 @@ struct conex_run_options {
  * Returns: 0; before anything was made: as conex_plan_new, and -EINVAL .id or .labels malformed,
  * -EBADF a descriptor that isn't open; then -EEXIST the id is taken; -EACCES no right to make
  * its cgroup; with systemd as driver -ELIBACC no libsystemd, -ETIMEDOUT no answer within 30 s,
- * -ECANCELED its job failed; -EROFS a CONEX_READ_ONLY context; -EMFILE no free descriptor; -EPIPE -EOWNERDEAD
+ * -ECANCELED its job failed; with .network "pasta" or "slirp4netns" -ENOENT the program isn't installed,
+ * -EACCES -ENOENT /dev/net/tun, -ENETDOWN it has ended (the hint has its words), -ETIMEDOUT it wasn't ready within 60 s,
+ * -EOPNOTSUPP a CONEX_DETACHED context; -EROFS a CONEX_READ_ONLY context; -EMFILE no free descriptor; -EPIPE -EOWNERDEAD
  * the keeper could not start, or died; in the container (stage CHILD) the errno of the call that
  * conex_error_call names, or -ECHILD it was killed before its program ran; (stage EXEC) -ENOENT
  * -EACCES -ENOEXEC and others of execve(2); the usual.
@@ -178,7 +181,8 @@ pid_t conex_container_pid(const conex_container *c);
 int conex_container_pidfd(const conex_container *c);
 
 /* Its address in one of its networks, or (network NULL) in the first that has one of this family. family:
- * AF_INET or AF_INET6. Interfaces inside are eth0, eth1 ... in the order in which .network names them.
+ * AF_INET or AF_INET6. Interfaces inside are eth0, eth1 ... in the order in which .network names them. With "pasta"
+ * and "slirp4netns" it is what the container calls itself, the same in all; nobody else can send there.
  * Returns: borrowed from c; NULL it has none.
  * Threads: any. Since: 0.1 */
 const char *conex_container_address(const conex_container *c, const char *network, int family);

@@ -5,7 +5,10 @@
  * network of a device of the host's instead, each with a MAC of its own; with "cni" their interfaces are made by CNI
  * plugins, as those of containerd and CRI-O are. Networks belong to the network namespace that
  * the caller is in, not to a context: every process there sees them. They live until they are deleted or the
- * machine is booted. All of it takes CAP_NET_ADMIN. */
+ * machine is booted. All of it takes CAP_NET_ADMIN.
+ *
+ * Without it .network may be "pasta" or "slirp4netns": a program of that name (packages passt, slirp4netns) answers
+ * for the world at the container's eth0, with sockets of its user's. doc/network.md compares them. */
 #ifndef CONEX_NETWORK_H
 #define CONEX_NETWORK_H
 #include <conex/base.h>
@@ -16,7 +19,9 @@ CONEX_BEGIN_DECLARATIONS
  * that has an address of that family. Frozen. address: one of this machine's, "0.0.0.0" or "::" (all of a
  * family); NULL: 127.0.0.1 (and not ::1, to which Linux has no way back). host_port 0: a free one
  * (conex_container_port tells). protocol: "tcp", "udp", "sctp"; NULL: tcp. A port is refused (-EADDRINUSE)
- * that another container has, or on which a program of the host's listens now. */
+ * that another container has, or on which a program of the host's listens now. With "pasta" and "slirp4netns" the
+ * program listens: there is no sctp, an unprivileged user has no port below net.ipv4.ip_unprivileged_port_start
+ * (-EACCES), and "::1" is possible with pasta; slirp4netns has IPv4 alone. */
 struct conex_port { const char *address; uint16_t host_port, port; const char *protocol; };
 #ifndef __cplusplus
 #define CONEX_PORTS(...) ((const struct conex_port[]){ __VA_ARGS__, { NULL, 0, 0, NULL } })

@@ -303,6 +303,21 @@ int cx_kept_below(void)
 		: KEPT_BELOW;
 }
 
+char *cx_find_program(const char *name)
+{
+	const char *path = secure_getenv("PATH");
+	char file[PATH_MAX];
+
+	for (const char *p = path && *path ? path : "/usr/bin:/bin"; *p; p += strcspn(p, ":"), p += *p == ':') {
+		int n = (int)strcspn(p, ":");
+
+		if (*p == '/' && (size_t)snprintf(file, sizeof file, "%.*s/%s", n, p, name) < sizeof file
+		    && access(file, X_OK) == 0)
+			return strdup(file);
+	}
+	return NULL;
+}
+
 int64_t cx_now_ns(int clock)
 {
 	struct timespec t = { 0, 0 };

@@ -31,6 +31,10 @@ int cx_mkdirs(int dirfd, const char *path, mode_t mode);
  * stays free, and half of the numbers that are small enough for select(2). */
 int cx_kept_below(void);
 
+/* The program `name` in a directory of PATH (free); of a relative one nobody knows where it leads. NULL: there is
+ * none. */
+char *cx_find_program(const char *name);
+
 /* Time of a clock in ns. */
 int64_t cx_now_ns(int clock);
 

@@ -120,7 +120,8 @@ static void forget_all(conex *cx)
 static int is_undoing(const conex *cx)
 {
 	for (const conex_container *c = cx->containers->first; c; c = c->next)
-		if (c->undoing || c->hooks || c->maps || c->placing || c->chain || (c->undo_later && c->task.state == CONEX_EXITED))
+		if (c->undoing || c->hooks || c->maps || c->stack || c->placing || c->chain
+		    || (c->undo_later && c->task.state == CONEX_EXITED))
 			return 1;
 	return 0;
 }

@@ -145,7 +145,7 @@ int cx_plan_compile(conex *cx, json_t *spec, unsigned how, conex_namespace *cons
 {
 	struct cx_build build = { .failed = 0 };
 	struct cx_compile c = { .spec = spec, .build = &build, .exec = (how & CX_COMPILE_EXEC) != 0,
-		.networked = (how & CX_COMPILE_NETWORKED) != 0,
+		.networked = (how & CX_COMPILE_NETWORKED) != 0, .usermode = (how & CX_COMPILE_USERMODE) != 0,
 		.named = (how & CX_COMPILE_NAMED) != 0,
 		.mount_cgroup = cx_cgroup_compile_mount, .cgroups = cx->cgroups,
 		.released = cx_is_released(cx),

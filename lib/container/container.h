@@ -9,6 +9,7 @@
 #include "cgroup/cgroup.h"
 #include "keeper/host.h"
 #include "namespace/namespace.h"
+#include "network/usermode.h"
 #include "spec/spec.h"
 #include "state/context.h"
 
@@ -25,6 +26,7 @@ struct conex_plan {
 	char *network;                  /* names, with commas between; NULL: none is joined */
 	char *hosts, *resolv;           /* lines for /etc/hosts, all of /etc/resolv.conf; NULL: the networks' alone */
 	char *others_hosts, *others_resolv;     /* files of the container whose network it is on; NULL */
+	enum cx_usermode usermode;      /* a program makes its network; then .network is NULL */
 	struct cx_wanted *ports;        /* to be published */
 	int ports_count;
 	uint64_t ingress_bps, egress_bps;       /* of each interface; 0: no limit */
@@ -77,6 +79,7 @@ struct conex_container {
 	struct cx_chain *chain;         /* CNI plugins that run for it just now; NULL */
 	int unplugged;                  /* they have been asked to delete its interfaces; -1: and could not: the
 	                                 * journal stays, for the next one to try */
+	struct cx_stack *stack;         /* the program that makes its network, while it lives; NULL */
 	struct cx_placing *placing;     /* systemd is making its scope just now; NULL */
 	int by_systemd;                 /* CX_BY_...: .cgroup is a scope's */
 	int64_t undoing_since;          /* of a scope: when it was first to go; 0 */
@@ -119,6 +122,7 @@ struct cx_containers {
 	int timer;                               /* timerfd: undo again */
 	struct cx_placing *placings;             /* whom systemd is putting into scopes just now */
 	int undo_pending;                        /* some container has .undo_later */
+	int stacks;                              /* how many .stack have begun, and aren't ready yet */
 	int foreign;                             /* some container is another process's */
 	int oom_again;                           /* the interval to the next comparison in ms; 0: none */
 	int64_t oom_next_ns;                     /* when that is */
@@ -176,6 +180,7 @@ const char **cx_texts(const json_t *list, const char *first);          /* NULL-e
 #define CX_COMPILE_PLACED 2u            /* with EXEC: into a scope that only systemd may put it in */
 #define CX_COMPILE_NETWORKED 4u         /* it joins networks of the host's */
 #define CX_COMPILE_NAMED 8u             /* it has files of names */
+#define CX_COMPILE_USERMODE 16u         /* a program outside makes its network */
 int cx_plan_compile(conex *cx, json_t *spec, unsigned how, conex_namespace *const *join, struct cx_plan **ret,
 	struct cx_cgroup_limits **ret_limits, conex_error **err);
 conex_plan *cx_plan_ref(conex_plan *p);
@@ -284,13 +289,20 @@ int cx_names_read(const struct conex_run_options *o, int networked, char **ret_h
 /* modes.c: .network's words */
 int cx_modes_check(const char *list, conex_error **err);
 int cx_modes_networks(const char *list, char **ret);    /* the names with commas between; NULL: none. 0, -ENOMEM */
+int cx_modes_usermode(const conex *cx, const char *list, enum cx_usermode *ret, conex_error **err);
 json_t *cx_modes_devices(const char *list);
 /* 1: *ret is another container's network namespace, whose names' files are the plan's; 0: it isn't asked for. Not
  * locked */
 int cx_modes_join(conex_plan *p, const char *list, conex_namespace **ret, conex_error **err);
 
-/* attach.c: at the barrier of a container that waits for its interfaces. Locked */
-void cx_attach_begin(conex_container *c);
+/* attach.c: at the barrier of a container that waits for its interfaces. Locked. Takes `ns`, its network namespace,
+ * if it gave that (-1). */
+void cx_attach_begin(conex_container *c, int ns);
+
+/* stack.c: networks without privileges */
+int cx_stack_prepare(conex_container *c, conex_error **err);    /* not locked */
+void cx_stack_begin(conex_container *c, int ns);        /* at the barrier; takes ns. Locked */
+int cx_stacks_pump(conex *cx);                          /* 1: one is ready, or never will be. Locked */
 
 /* network.c */
 int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_error **err);      /* not locked */
@@ -322,9 +334,12 @@ void cx_joined_note(struct cx_journal *journal, const struct joined *j);       /
 
 /* ports.c */
 json_t *cx_ports_mappings(const conex_container *c);    /* CNI's portMappings, new; NULL: no memory */
-int cx_ports_read(const struct conex_run_options *o, int networked, struct cx_wanted **ret, int *ret_count,
-	conex_error **err);
-int cx_container_publish(conex_container *c, const struct cx_networks *place, conex_error **err);      /* not locked */
+int cx_ports_read(const struct conex_run_options *o, int networked, enum cx_usermode mode, struct cx_wanted **ret,
+	int *ret_count, conex_error **err);
+/* Not locked, but with `place` NULL: then they are chosen and written down only, and may be again. */
+int cx_container_publish(conex_container *c, const struct cx_networks *place, conex_error **err);
+const struct cx_port *cx_container_ports(const conex_container *c, int *ret_count);
+int cx_container_port_lost(const conex_container *c);   /* 1: one that was chosen is somebody else's by now */
 void cx_container_withdraw(conex_container *c);         /* not locked */
 void cx_container_take_ports(conex_container *c, const char *const *notes, int count);
 

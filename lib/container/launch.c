@@ -158,7 +158,7 @@ static int finish(conex_container *c, int sent, uint64_t flags, conex_error **er
 	if (c->listed)
 		cx_container_undo_later(c);
 	cx_context_pump(c->task.cx);
-	if (c->by_systemd || c->chain)  /* it takes the scope, and plugins their interfaces, away in their own time */
+	if (c->by_systemd || c->chain || c->stack)      /* a scope, plugins' interfaces, a program take their own time to go */
 		cx_context_wait(c->task.cx, cx_context_deadline(UNDO_MS), is_unlisted, c);
 	return r;
 }

@@ -41,10 +41,8 @@ static void is_running(struct cx_task *t)
 
 void cx_task_lift(struct cx_task *t, int error)
 {
-	struct cx_message m = { .type = CX_MSG_LIFT, .id = t->id, .kill = { .sig = error } };
-
 	if (t->id)
-		cx_keeper_send(t->cx, &m, NULL, 0, NULL, 0, NULL);
+		cx_keeper_lift(t->cx, t->id, error);
 }
 
 void cx_hooks_ended(conex_container *c, enum cx_hooks_stage stage, const conex_error *why)
@@ -64,15 +62,18 @@ void cx_hooks_ended(conex_container *c, enum cx_hooks_stage stage, const conex_e
 	cx_context_notify(c->task.cx);
 }
 
-static void at_barrier(struct cx_task *t, const struct cx_message *m)
+static void at_barrier(struct cx_task *t, const struct cx_message *m, int fd)
 {
 	t->pid = m->started.pid;
+	if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_NETWORK) {
+		cx_attach_begin((conex_container *)t, fd);
+		return;
+	}
+	cx_closep(&fd);
 	if (m->started.barrier == CX_BARRIER_CGROUP)
 		cx_placing_begin(t);
 	else if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_MAPS)
 		cx_maps_begin((conex_container *)t);
-	else if (t->kind == CX_TASK_CONTAINER && m->started.barrier == CX_BARRIER_NETWORK)
-		cx_attach_begin((conex_container *)t);
 	else if (t->kind == CX_TASK_CONTAINER)
 		cx_hooks_begin((conex_container *)t, CX_HOOKS_RUNTIME);
 }
@@ -208,8 +209,7 @@ void cx_containers_message(conex *cx, const struct cx_message *m, const void *by
 	} else if (m->type == CX_MSG_HELD || m->type == CX_MSG_STARTED) {
 		runs(t, m, bytes, fd);
 	} else if (m->type == CX_MSG_BARRIER) {
-		cx_closep(&fd);
-		at_barrier(t, m);
+		at_barrier(t, m, fd);
 	} else if (m->type == CX_MSG_PIDFD && t->pidfd < 0) {
 		t->pidfd = fd;
 	} else if (m->type == CX_MSG_EXITED) {
@@ -317,6 +317,7 @@ int cx_containers_pump(conex *cx)
 	cx_watches_pump(cx);
 	happened |= cx_brokers_pump(cx);
 	happened |= cx_placing_pump(cx);
+	happened |= cx_stacks_pump(cx);
 	happened |= cx_foreign_pump(cx);
 	return happened | cx_undo_tick(cx);
 }

@@ -24,7 +24,7 @@ static int check_word(const char *word, int *networks, conex_error **err)
 {
 	const char *device = behind(word, DEVICE);
 
-	if (behind(word, CONTAINER) || !strcmp(word, "host"))
+	if (behind(word, CONTAINER) || !strcmp(word, "host") || cx_usermode_of(word))
 		return cx_refuse(err, -EINVAL, field, word, "it can't be one of several: name it alone");
 	if (device)
 		return *device && strlen(device) < IFNAMSIZ ? 0 : cx_refuse(err, -EINVAL, field, word, "device:NAME, of 1 to 15 bytes");
@@ -44,7 +44,7 @@ int cx_modes_check(const char *list, conex_error **err)
 		return cx_fail_memory(err);
 	if (id)
 		return cx_container_check_id(id, err);
-	while (r == 0 && strcmp(list, "host") && (word = strsep(&rest, ",")))
+	while (r == 0 && strcmp(list, "host") && !cx_usermode_of(list) && (word = strsep(&rest, ",")))
 		r = check_word(word, &networks, err);
 	return r;
 }
@@ -58,7 +58,7 @@ int cx_modes_networks(const char *list, char **ret)
 	*ret = NULL;
 	if (!copy)
 		return -ENOMEM;
-	if (!list || !strcmp(list, "host") || behind(list, CONTAINER))
+	if (!list || !strcmp(list, "host") || behind(list, CONTAINER) || cx_usermode_of(list))
 		return 0;
 	while ((word = strsep(&rest, ",")))
 		if (!behind(word, DEVICE))
@@ -81,6 +81,15 @@ json_t *cx_modes_devices(const char *list)
 			return NULL;
 		}
 	return copy ? devices : NULL;
+}
+
+/* A program that was left behind by host and keeper would be nobody's to end but whoever deletes the container. */
+int cx_modes_usermode(const conex *cx, const char *list, enum cx_usermode *ret, conex_error **err)
+{
+	*ret = cx_usermode_of(list);
+	if (*ret && cx_is_released(cx))
+		return cx_refuse(err, -EOPNOTSUPP, field, list, "its program ends with this process: not in a CONEX_DETACHED context");
+	return 0;
 }
 
 /* ---- another container's ---- */

@@ -215,14 +215,11 @@ static int what_is_done_inside(conex_container *c, struct cx_str *to, conex_erro
 	return cx_links_inside(links, c->joined->count, to) < 0 ? cx_fail_memory(err) : 0;
 }
 
-int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_error **err)
+static int join(conex_container *c, struct cx_network_launch *l, conex_error **err)
 {
 	const struct cx_networks *place;
 	int r;
 
-	cx_container_files(c, &l->hosts, &l->resolv);
-	if (!c->task.plan->network)
-		return 0;
 	c->joined = calloc(1, sizeof *c->joined);
 	if (!c->joined)
 		return cx_fail_memory(err);
@@ -239,6 +236,20 @@ int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_err
 		r = cx_cni_prepare(c, place, err);
 	cx_container_files(c, &l->hosts, &l->resolv);
 	return r < 0 ? r : what_is_done_inside(c, &l->inside, err);
+}
+
+int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_error **err)
+{
+	int r;
+
+	cx_container_files(c, &l->hosts, &l->resolv);
+	if (c->task.plan->usermode)
+		return cx_stack_prepare(c, err);
+	if (!c->task.plan->network)
+		return 0;
+	r = join(c, l, err);
+	return r == -EPERM ? cx_fail(err, CONEX_STAGE_LAUNCH, r, NULL, "it takes CAP_NET_ADMIN; without privileges use "
+		"\"pasta\" or \"slirp4netns\"", "conex_run_options.network: %s", c->task.plan->network) : r;
 }
 
 /* ---- at the barrier ---- */

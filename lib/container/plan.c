@@ -123,7 +123,9 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 	if (r == 0 && cx_modes_networks(o->network, &p->network) < 0)
 		r = cx_fail_memory(err);
 	if (r == 0)
-		r = cx_ports_read(o, p->network != NULL, &p->ports, &p->ports_count, err);
+		r = cx_modes_usermode(cx, o->network, &p->usermode, err);
+	if (r == 0)
+		r = cx_ports_read(o, p->network != NULL, p->usermode, &p->ports, &p->ports_count, err);
 	if (r == 0)
 		r = cx_names_read(o, p->network != NULL, &p->hosts, &p->resolv, err);
 	if (r == 0)
@@ -132,7 +134,8 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 		r = cx_context_need_cgroups(cx, err);
 	if (r == 0)
 		r = keep_joins(p, o, err);
-	how = (p->network ? CX_COMPILE_NETWORKED : 0) | (p->network || p->others_hosts ? CX_COMPILE_NAMED : 0);
+	how = (p->network ? CX_COMPILE_NETWORKED : 0) | (p->usermode ? CX_COMPILE_USERMODE : 0)
+		| (p->network || p->others_hosts ? CX_COMPILE_NAMED : 0);
 	if (r == 0)
 		r = cx_plan_compile(cx, p->spec, how, p->join, &p->bytes, &p->limits, err);
 	if (r == 0 && p->egress_bps)

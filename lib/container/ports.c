@@ -28,7 +28,21 @@ static int read_protocol(const char *text, uint8_t *ret)
 	return *ret != 0;
 }
 
-static int read_port(const struct conex_port *p, int n, struct cx_wanted *w, conex_error **err)
+/* What rules can do and a program's sockets can't, and the other way round. */
+static int check_mode(const struct cx_wanted *w, enum cx_usermode mode, const char *where, const char *address,
+	conex_error **err)
+{
+	if (mode && w->protocol == IPPROTO_SCTP)
+		return cx_refuse(err, -EOPNOTSUPP, where, "sctp", "%s knows tcp and udp", cx_usermode_program(mode));
+	if (mode == CX_USERMODE_SLIRP4NETNS && w->host.family == AF_INET6)
+		return cx_refuse(err, -EAFNOSUPPORT, where, address, "slirp4netns publishes at IPv4 addresses: use \"pasta\"");
+	if (!mode && w->host.family == AF_INET6 && IN6_IS_ADDR_LOOPBACK((struct in6_addr *)w->host.byte))
+		return cx_refuse(err, -EOPNOTSUPP, where, address,
+			"Linux has no way back to ::1 from another interface than lo: use 127.0.0.1");
+	return 0;
+}
+
+static int read_port(const struct conex_port *p, int n, enum cx_usermode mode, struct cx_wanted *w, conex_error **err)
 {
 	char where[64];
 
@@ -41,10 +55,7 @@ static int read_port(const struct conex_port *p, int n, struct cx_wanted *w, con
 	w->host_port = p->host_port;
 	if (cx_address_parse(p->address ? p->address : "127.0.0.1", &w->host) < 0)
 		return cx_refuse(err, -EINVAL, where, p->address, "an address of this machine, 0.0.0.0, or :: (no name)");
-	if (w->host.family == AF_INET6 && IN6_IS_ADDR_LOOPBACK((struct in6_addr *)w->host.byte))
-		return cx_refuse(err, -EOPNOTSUPP, where, p->address,
-			"Linux has no way back to ::1 from another interface than lo: use 127.0.0.1");
-	return 0;
+	return check_mode(w, mode, where, p->address, err);
 }
 
 static int is_end(const struct conex_port *p)
@@ -52,8 +63,8 @@ static int is_end(const struct conex_port *p)
 	return !p->address && !p->host_port && !p->port && !p->protocol;
 }
 
-int cx_ports_read(const struct conex_run_options *o, int networked, struct cx_wanted **ret, int *ret_count,
-	conex_error **err)
+int cx_ports_read(const struct conex_run_options *o, int networked, enum cx_usermode mode, struct cx_wanted **ret,
+	int *ret_count, conex_error **err)
 {
 	int n = 0, r = 0;
 
@@ -62,13 +73,13 @@ int cx_ports_read(const struct conex_run_options *o, int networked, struct cx_wa
 	*ret_count = n;
 	if (!n)
 		return 0;
-	if (!networked)
+	if (!networked && !mode)
 		return cx_refuse(err, -EINVAL, "conex_run_options.ports", NULL, "name a .network that they lead into");
 	*ret = calloc((size_t)n, sizeof **ret);
 	if (!*ret)
 		return cx_fail_memory(err);
 	for (int i = 0; i < n && r == 0; i++)
-		r = read_port(&o->ports[i], i, &(*ret)[i], err);
+		r = read_port(&o->ports[i], i, mode, &(*ret)[i], err);
 	return r;
 }
 
@@ -77,7 +88,7 @@ int cx_ports_read(const struct conex_run_options *o, int networked, struct cx_wa
 /* Where the container has an address of this family; 0: nowhere. */
 static int target(const conex_container *c, int family, struct cx_address *ret)
 {
-	const char *text = cx_container_bridged(c, family);
+	const char *text = c->task.plan->usermode ? conex_container_address(c, NULL, family) : cx_container_bridged(c, family);
 
 	return text && cx_address_parse(text, ret) == 0;
 }
@@ -101,8 +112,8 @@ static int add_one(conex_container *c, const struct cx_wanted *w, int n, conex_e
 
 	snprintf(where, sizeof where, "conex_run_options.ports[%d]", n);
 	if (!target(c, p.host.family, &p.to))
-		return cx_refuse(err, -EAFNOSUPPORT, where, NULL, "none of its bridge networks has an %s subnet: name an "
-			"address of the other family", p.host.family == AF_INET6 ? "IPv6" : "IPv4");
+		return cx_refuse(err, -EAFNOSUPPORT, where, NULL, "none of its %s has %s: name an address of the other family",
+			c->task.plan->usermode ? "networks" : "bridge networks", p.host.family == AF_INET6 ? "IPv6" : "IPv4");
 	r = cx_port_check(&p, where, err);
 	if (r == 0)
 		to->of[to->count++] = p;
@@ -119,13 +130,13 @@ static int note_ports(conex_container *c, const struct cx_networks *place, conex
 	if (r < 0)
 		return r;
 	for (int i = 0; i < c->published->count && r == 0; i++) {
-		cx_autofree char *undo = cx_port_text(place, &c->published->of[i]);
+		cx_autofree char *undo = place ? cx_port_text(place, &c->published->of[i]) : NULL;
 
 		cx_port_print(&c->published->of[i], text);
 		cx_journal_note(j, "port", text);
 		if (undo)
 			cx_journal_undo(j, CX_OP_undo_port, undo);
-		else
+		else if (place)
 			r = cx_fail_memory(err);
 	}
 	if (r == 0)
@@ -146,7 +157,7 @@ static int try_once(conex_container *c, const struct cx_networks *place, int *is
 	}
 	if (r == 0)
 		r = note_ports(c, place, err);
-	if (r == 0)
+	if (r == 0 && place)
 		r = cx_ports_publish(place, c->published->of, c->published->count, c->id, err);
 	return r;
 }
@@ -205,17 +216,35 @@ int cx_container_publish(conex_container *c, const struct cx_networks *place, co
 
 	if (!wanted)
 		return 0;
-	c->published = calloc(1, sizeof *c->published + (size_t)wanted * sizeof c->published->of[0]);
+	if (!c->published)
+		c->published = calloc(1, sizeof *c->published + (size_t)wanted * sizeof c->published->of[0]);
 	if (!c->published)
 		return cx_fail_memory(err);
-	r = cx_cni_takes_ports(c, err);
+	r = place ? cx_cni_takes_ports(c, err) : 0;
 	if (r != 0)
 		return r < 0 ? r : map_all(c, err);
 	r = -EADDRINUSE;
 	for (int i = 0; r == -EADDRINUSE && (i == 0 || (is_chosen && i < TRIES)); i++)
 		r = try_once(c, place, &is_chosen, err);
-	c->published->is_published = r == 0;
+	c->published->is_published = r == 0 && place;
 	return r;
+}
+
+const struct cx_port *cx_container_ports(const conex_container *c, int *ret_count)
+{
+	*ret_count = c->published ? c->published->count : 0;
+	return c->published ? c->published->of : NULL;
+}
+
+int cx_container_port_lost(const conex_container *c)
+{
+	for (int i = 0; c->published && i < c->published->count; i++) {
+		struct cx_port p = c->published->of[i];
+
+		if (!c->task.plan->ports[i].host_port && cx_port_check(&p, "", NULL) == -EADDRINUSE)
+			return 1;
+	}
+	return 0;
 }
 
 void cx_container_withdraw(conex_container *c)

@@ -180,7 +180,7 @@ static int after_undo(conex_container *c)
 
 static int is_busy(const conex_container *c)
 {
-	return c->undoing || c->hooks || c->maps || c->placing || c->chain;
+	return c->undoing || c->hooks || c->maps || c->stack || c->placing || c->chain;
 }
 
 int cx_container_undo(conex_container *c)

@@ -239,7 +239,7 @@ static void forget_helper(struct cx_keeper *k, struct cx_helper *h)
 		*at = h->next;
 }
 
-static void helper_message(struct cx_helper *h, const struct cx_message *m, int fd)
+static void helper_message(conex *cx, struct cx_helper *h, const struct cx_message *m, int fd)
 {
 	if (m->type == CX_MSG_FAILED) {
 		h->failed = *m;
@@ -252,6 +252,8 @@ static void helper_message(struct cx_helper *h, const struct cx_message *m, int 
 		return;
 	}
 	cx_closep(&fd);
+	if (m->type == CX_MSG_BARRIER && h->waits)
+		h->waits(cx, h, m->started.pid);
 }
 
 /* A released one is a zombie until somebody has said that he knows. */
@@ -277,7 +279,7 @@ static void hand_out(conex *cx, const struct cx_message *m, const void *bytes, i
 	struct cx_helper *h = find_helper(cx->keeper, m->id);
 
 	if (h) {
-		helper_message(h, m, fd);
+		helper_message(cx, h, m, fd);
 		reap(cx, h);
 		helper_done(cx, h);
 	} else
@@ -348,9 +350,9 @@ static int helper_ended(void *arg)
 static int start_helper(conex *cx, struct cx_helper *h, const struct cx_plan *plan, uint32_t fds, const int *fd,
 	conex_error **err)
 {
-	struct cx_launch l = { .magic = CX_LAUNCH_MAGIC, .size = sizeof l, .fds = fds, .flags = h->flags,
-		.timeout_ms = h->timeout_ms };
-	struct cx_message m = { .type = CX_MSG_LAUNCH, .id = h->id, .launch = { .plan = h->id } };
+	struct cx_launch l = { .magic = CX_LAUNCH_MAGIC, .size = sizeof l, .fds = fds,
+		.flags = h->flags | (h->attends ? CX_LAUNCH_ATTENDS : 0), .timeout_ms = h->timeout_ms };
+	struct cx_message m = { .type = CX_MSG_LAUNCH, .id = h->id, .launch = { .plan = h->id, .target = h->attends } };
 	struct cx_message forget_it = { .type = CX_MSG_FORGET, .id = h->id };
 	int r = cx_keeper_send_plan(cx, h->id, plan, err);
 
@@ -381,6 +383,20 @@ int cx_keeper_wait(conex *cx, struct cx_helper *h)
 
 	forget_helper(cx->keeper, h);
 	return r < 0 ? r : h->done < 0 ? h->done : 0;
+}
+
+void cx_keeper_lift(conex *cx, uint64_t id, int error)
+{
+	struct cx_message m = { .type = CX_MSG_LIFT, .id = id, .kill = { .sig = error } };
+
+	cx_keeper_send(cx, &m, NULL, 0, NULL, 0, NULL);
+}
+
+void cx_keeper_kill(conex *cx, uint64_t id)
+{
+	struct cx_message m = { .type = CX_MSG_KILL, .id = id };
+
+	cx_keeper_send(cx, &m, NULL, 0, NULL, 0, NULL);
 }
 
 int cx_keeper_help(conex *cx, const struct cx_plan *plan, uint32_t fds, const int *fd, struct cx_message *m,

@@ -14,9 +14,11 @@ struct cx_helper {
 	struct cx_message failed;
 	int64_t timeout_ms;     /* then it is killed; 0: never */
 	uint32_t flags;         /* CX_LAUNCH_RELEASED: it isn't killed with keeper or host, but ends by itself */
+	uint64_t attends;       /* the launch's id with whose process it ends; 0: none */
 	int status;             /* of wait(2), once it has run */
 	uint32_t cause;         /* CX_ENDED_... */
 	void (*ended)(conex *cx, struct cx_helper *h);  /* locked; NULL: somebody waits for .done */
+	void (*waits)(conex *cx, struct cx_helper *h, pid_t pid);       /* locked: it is at a barrier, cx_keeper_lift */
 };
 
 struct cx_keeper {
@@ -50,6 +52,8 @@ int cx_keeper_help_later(conex *cx, struct cx_helper *h, const struct cx_plan *p
 	conex_error **err);
 /* Waits, with the context locked, for one whose .ended is NULL: h->status and h->cause. 0, -errno */
 int cx_keeper_wait(conex *cx, struct cx_helper *h);
+void cx_keeper_lift(conex *cx, uint64_t id, int error); /* the barrier that a launch, or helper, waits at */
+void cx_keeper_kill(conex *cx, uint64_t id);            /* all of it */
 /* Memory with `data` in it as a sealed, read-only-by-seal memfd at offset 0; -1 and errno. */
 int cx_keeper_memfd(const char *name, const void *data, size_t size);
 

@@ -32,7 +32,7 @@ enum cx_message_type {
 	CX_MSG_STARTED,         /* id; .started; [fd: a gift]; bytes: timeline */
 	CX_MSG_FAILED,          /* id; .failed; bytes: timeline. Nothing of it runs any more */
 	CX_MSG_EXITED,          /* id; .exited; [fd: a gift, of helpers] */
-	CX_MSG_BARRIER,         /* id; .started: waits for LIFT (the host-side hooks, the id maps' helpers) */
+	CX_MSG_BARRIER,         /* id; .started; [fd: a gift]: waits for LIFT (the host-side hooks, the id maps' helpers) */
 	CX_MSG_LISTENER         /* id; .started.pid; fd: the listener of its seccomp filter. Before HELD or STARTED */
 };
 
@@ -45,7 +45,8 @@ struct cx_message {
 	uint64_t id;
 	union {
 		struct { uint32_t version; int32_t pid; } hello;
-		struct { uint64_t plan, target; } launch;       /* target: id of the container for CX_FD_EXEC; 0: none */
+		struct { uint64_t plan, target; } launch;       /* target: id of the container for CX_FD_EXEC, or
+								 * CX_LAUNCH_ATTENDS; 0: none */
 		struct { int32_t sig; uint32_t pad; int64_t grace_ms; } kill;
 		struct { int32_t pid; uint32_t barrier; int64_t at_ns; } started; /* CLOCK_MONOTONIC */
 		struct { uint32_t op, call; int32_t error, status; char detail[96]; } failed; /* status: of wait(2), where error is 0 */

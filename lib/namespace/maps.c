@@ -5,7 +5,6 @@
 #include "base/path.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -208,17 +207,5 @@ int cx_maps_is_own(const json_t *map, uint32_t id)
 /* They take their rights from their files, which counts for nothing once no_new_privs is set. */
 char *cx_maps_helper(const char *name)
 {
-	const char *path = secure_getenv("PATH");
-	char file[PATH_MAX];
-
-	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
-		return NULL;
-	for (const char *p = path && *path ? path : "/usr/bin:/bin"; *p; p += strcspn(p, ":"), p += *p == ':') {
-		int n = (int)strcspn(p, ":");
-
-		if (*p == '/' && (size_t)snprintf(file, sizeof file, "%.*s/%s", n, p, name) < sizeof file
-		    && access(file, X_OK) == 0)
-			return strdup(file);
-	}
-	return NULL;
+	return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? NULL : cx_find_program(name);
 }

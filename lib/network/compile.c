@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "spec/spec.h"
 
+#include <sched.h>
+
 int cx_network_needs_outside(const json_t *spec)
 {
 	return json_object_size(cx_json_at(spec, "linux.netDevices")) != 0;
@@ -50,12 +52,16 @@ int cx_network_compile_devices(struct cx_compile *c, conex_error **err)
 
 int cx_network_compile_join(struct cx_compile *c, conex_error **err)
 {
-	if (!c->networked || c->exec)
+	if ((!c->networked && !c->usermode) || c->exec)
 		return 0;
 	if (!(c->made & CONEX_NS_NET))
 		return cx_refuse(err, -EINVAL, "conex_run_options.network", NULL,
 			"a network namespace of the container's own: neither .share, .join nor the spec may name another");
+	/* ours can't be opened by its pid: neither may an unprivileged user, nor would it surely be ours */
+	if (c->usermode)
+		cx_op(c->build, give_namespace, "conex_run_options.network", CLONE_NEWNET);
 	cx_op(c->build, barrier, "conex_run_options.network", CX_BARRIER_NETWORK);
-	cx_op(c->build, network, "conex_run_options.network", cx_cell_slot_bytes(c->build, CX_SLOT_NETWORK));
+	if (!c->usermode)
+		cx_op(c->build, network, "conex_run_options.network", cx_cell_slot_bytes(c->build, CX_SLOT_NETWORK));
 	return 0;
 }

@@ -76,6 +76,7 @@ int cx_port_check(struct cx_port *p, const char *where, conex_error **err)
 		cx_address_print(&p->host, host);
 		snprintf(text, sizeof text, "%s %u", host, p->host_port);
 		return cx_refuse(err, r, where, text, r == -EADDRINUSE ? "a program listens there: another port, or 0"
+			: r == -EACCES ? "without privileges only from net.ipv4.ip_unprivileged_port_start on"
 			: "an address of this machine");
 	}
 	if (!p->host_port && getsockname(fd, &a.any, &size) == 0)

@@ -1,5 +1,6 @@
 /* Where networks are written down: DIRECTORY/NAME/network.json, and members/ beside it. */
 #include "network/nft.h"
+#include "network/usermode.h"
 #include "base/error.h"
 #include "base/path.h"
 #include "spec/spec.h"
@@ -103,7 +104,7 @@ int cx_network_check_name(const char *name, const char *where, conex_error **err
 	if (!n || n > 64 || name[0] == '.' || name[0] == '-' || strspn(name, letters) != n)
 		return cx_refuse(err, -EINVAL, where, name,
 			"use 1 to 64 of a-z A-Z 0-9 _ . - and begin with a letter or digit");
-	if (!strcmp(name, "host") || !strcmp(name, "none"))
+	if (!strcmp(name, "host") || !strcmp(name, "none") || cx_usermode_of(name))
 		return cx_refuse(err, -EINVAL, where, name, "that name means something else: use another");
 	return 0;
 }

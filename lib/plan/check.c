@@ -16,7 +16,7 @@ struct view {
 #define PLAN_FLAGS (CX_PLAN_MAPS | CX_PLAN_STAGES | CX_PLAN_TERMINAL \
 	| CX_PLAN_HELPER | CX_PLAN_PID_NS | CX_PLAN_MAPS_HELPED)
 #define LAUNCH_FLAGS (CX_LAUNCH_HOLD | CX_LAUNCH_RELEASED | CX_LAUNCH_TIMELINE \
-	| CX_LAUNCH_PARENT)
+	| CX_LAUNCH_PARENT | CX_LAUNCH_ATTENDS)
 
 static struct view view_of(const void *buffer, size_t size, size_t data)
 {

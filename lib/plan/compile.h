@@ -27,6 +27,7 @@ struct cx_compile {
 	int unlabelled;                 /* nothing here reads SELinux's labels, so no mount takes one; set by container/ */
 	int networked;                  /* it joins networks of the host's; set by container/ */
 	int named;                      /* each launch brings its /etc/hosts and /etc/resolv.conf; set by container/ */
+	int usermode;                   /* a program outside makes its network, of the namespace itself; set by container/ */
 	int placed;                     /* systemd puts it into its cgroup, at a barrier; set by container/ */
 	int userns;                     /* the container lives in a user namespace other than ours */
 	int rootless;                   /* we have no privileges but those of a user namespace of its own */

@@ -113,6 +113,7 @@ struct cx_launch {
 #define CX_LAUNCH_RELEASED 0x2u         /* survives keeper and host */
 #define CX_LAUNCH_TIMELINE 0x4u         /* send the timeline when started or failed */
 #define CX_LAUNCH_PARENT 0x8u           /* the host becomes the parent (CLONE_PARENT) */
+#define CX_LAUNCH_ATTENDS 0x10u         /* it ends with the launch's target, which has to live */
 
 /* Shared by keeper and child, one a launch: how far it got. A child never reports by system calls. */
 enum { CX_STATUS_OPS = 496 };

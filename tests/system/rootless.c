@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <netinet/in.h>
 
@@ -552,29 +551,6 @@ static void tests_of(int which)
 		RUN(closed);
 }
 
-/* Each in a process of its own, for there is no way back; the count goes on. */
-static void run_mode(int which)
-{
-	void *shared = mmap(NULL, sizeof test_state, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int status = -1;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		tests_of(which);
-		memcpy(shared, &test_state, sizeof test_state);
-		_exit(0);
-	}
-	waitpid(pid, &status, 0);
-	command("rmdir /sys/fs/cgroup/conex-rootless-%d /sys/fs/cgroup/unified/conex-rootless-%d 2>/dev/null", (int)pid, (int)pid);
-	if (status == 0) {
-		memcpy(&test_state, shared, sizeof test_state);
-	} else {
-		printf("not ok %d - ended with status %d\n", ++test_state.count, status);
-		test_state.failed++;
-	}
-	munmap(shared, sizeof test_state);
-}
-
 int main(void)
 {
 	if (geteuid() != 0 || access("/bin/busybox", X_OK) < 0) {
@@ -585,7 +561,7 @@ int main(void)
 		return 1;
 	command("mkdir -m 700 %s/run; chown -hR %d:%d %s", box.dir, USER, USER, box.dir);
 	for (int which = OWN_ID; which <= DELEGATED; which++)
-		run_mode(which);
+		run_mode(which, tests_of);
 	command("rm -rf --one-file-system %s", box.dir);
 	return test_end();
 }

@@ -5,6 +5,7 @@
 #include "box.h"
 
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -12,7 +13,7 @@
 
 enum { USER = 12345, FIRST = 700000, COUNT = 65536 };
 
-static enum { OWN_ID, SUBORDINATE, NESTED, DELEGATED } mode;
+static enum { OWN_ID, SUBORDINATE, NESTED, DELEGATED, ROOT } mode;
 static char subtree[64];        /* of cgroup v2, handed to the user; "": none */
 
 static int put(const char *path, const char *text)
@@ -109,6 +110,29 @@ static inline const char *squeezed(const char *text)
 			to[n++] = *text;
 	to[n] = '\0';
 	return to;
+}
+
+/* Each in a process of its own, for there is no way back; the count goes on. */
+static inline void run_mode(int which, void (*tests)(int which))
+{
+	void *shared = mmap(NULL, sizeof test_state, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		tests(which);
+		memcpy(shared, &test_state, sizeof test_state);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	command("rmdir /sys/fs/cgroup/conex-rootless-%d /sys/fs/cgroup/unified/conex-rootless-%d 2>/dev/null", (int)pid, (int)pid);
+	if (status == 0) {
+		memcpy(&test_state, shared, sizeof test_state);
+	} else {
+		printf("not ok %d - ended with status %d\n", ++test_state.count, status);
+		test_state.failed++;
+	}
+	munmap(shared, sizeof test_state);
 }
 
 #endif

@@ -86,6 +86,20 @@ static int target_pidfd(struct keeper *k, uint64_t id)
 	return p ? p->pidfd : -1;
 }
 
+/* 0; -1: whom it is to attend has ended. */
+static int attend(struct keeper *k, struct process *p, uint64_t target)
+{
+	const struct process *other = process_find(k, target);
+
+	if (!(p->flags & CX_LAUNCH_ATTENDS))
+		return 0;
+	if (!other || other->state == PROCESS_ENDED)
+		return -1;
+	p->attends = target;
+	k->attending++;
+	return 0;
+}
+
 static int start_child(struct keeper *k, struct process *p, const struct cx_launch *l, const int *fds, int target)
 {
 	int pair[2], cgroup = open_cgroup(l);
@@ -126,6 +140,10 @@ void launch(struct keeper *k, const struct cx_message *m, const struct cx_launch
 		return;
 	if (!(p->status = status_new(k)) || remember(p, l) < 0) {
 		refuse(k, p, ENOMEM, CX_CALL_none);
+		return;
+	}
+	if (attend(k, p, m->launch.target) < 0) {
+		refuse(k, p, ESRCH, CX_CALL_none);
 		return;
 	}
 	p->plan = plan;

@@ -277,10 +277,9 @@ static int tell_one(struct keeper *k, struct process *p, uint32_t type)
 		m.started.pid = p->pid;
 		m.started.barrier = p->barrier;
 		m.started.at_ns = p->started_ns;
-		if (type != CX_MSG_BARRIER) {
+		gift = &p->gift;
+		if (type != CX_MSG_BARRIER)
 			timeline(p, &m, &bytes);
-			gift = &p->gift;
-		}
 	} else if (type == CX_MSG_FAILED) {
 		if (p->refused)
 			return host_send(k, refusal(p, &m), NULL, -1);

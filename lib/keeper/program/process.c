@@ -91,6 +91,7 @@ void process_free(struct keeper *k, struct process *p)
 	if (p->listener >= 0)
 		close(p->listener);
 	process_forget_status(k, p);
+	k->attending -= p->attends != 0;
 	if (p->plan)
 		plan_unref(k, p->plan);
 	free(p->kill_path);
@@ -209,6 +210,14 @@ int process_take_over(struct keeper *k, struct process *p)
 	return watch(k, p->pidfd, p);
 }
 
+static void end_attendants(struct keeper *k, uint64_t id)
+{
+	for (unsigned i = 0; i < BUCKETS && k->attending; i++)
+		for (struct process *p = k->processes[i]; p; p = p->next)
+			if (p->attends == id && p->state != PROCESS_ENDED)
+				process_kill_all(p);
+}
+
 static int reap_first(struct keeper *k, struct process *p, int wait)
 {
 	siginfo_t info = { .si_pid = 0 };
@@ -259,6 +268,7 @@ void process_exited(struct keeper *k, struct process *p)
 	unwatch(k, &p->pidfd);
 	unwatch(k, &p->socket);
 	k->count--;
+	end_attendants(k, p->id);
 	if (k->orphaned)
 		process_free(k, p);
 	else

@@ -34,6 +34,7 @@ struct process {
 	int first;              /* the first stage, to be reaped, when pidfd no longer is; -1 */
 	int zombie;             /* released and ended: for whoever is its parent after us, unless CX_MSG_REAP comes */
 	uint32_t barrier;       /* the one that it waits at */
+	uint64_t attends;       /* ends with this one; 0: with nobody */
 	int killed;             /* SIGKILL was sent to all of it: sent again to what comes late */
 	struct plan *plan;
 	struct cx_status *status;
@@ -59,6 +60,7 @@ struct keeper {
 	int blocked;            /* the host's socket is full */
 	unsigned expected;      /* processes with .listens */
 	unsigned looks;         /* at their status pages, since the last one began */
+	unsigned attending;     /* processes with .attends */
 	struct rlimit nofile;   /* as the host had it: for children */
 	struct cx_status *spare;/* one status page kept for the next launch */
 	char buffer[sizeof(struct cx_message) + CX_MESSAGE_BYTES] __attribute__((aligned(16)));
