@@ -286,6 +286,11 @@ int cx_container_signal_members(const conex_container *c, int sig, conex_error *
 int cx_names_read(const struct conex_run_options *o, int networked, char **ret_hosts, char **ret_resolv,
 	conex_error **err);
 
+/* Its own files, where it is on no network that has them: into the journal, then made, and taken away. */
+int cx_names_note(conex_container *c, struct cx_journal *j);            /* 0, -ENOMEM */
+int cx_names_write(conex_container *c, const char *const *servers, conex_error **err);
+void cx_names_remove(const conex_container *c);
+
 /* modes.c: .network's words */
 int cx_modes_check(const char *list, conex_error **err);
 int cx_modes_networks(const char *list, char **ret);    /* the names with commas between; NULL: none. 0, -ENOMEM */

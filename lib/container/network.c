@@ -243,8 +243,11 @@ int cx_container_join(conex_container *c, struct cx_network_launch *l, conex_err
 	int r;
 
 	cx_container_files(c, &l->hosts, &l->resolv);
-	if (c->task.plan->usermode)
-		return cx_stack_prepare(c, err);
+	if (c->task.plan->usermode) {
+		r = cx_stack_prepare(c, err);
+		cx_container_files(c, &l->hosts, &l->resolv);
+		return r;
+	}
 	if (!c->task.plan->network)
 		return 0;
 	r = join(c, l, err);
@@ -316,6 +319,8 @@ void cx_container_cut(conex_container *c)
 int cx_container_leave(conex_container *c)
 {
 	cx_container_let_networks_go(c);
+	if (c->task.plan && c->task.plan->usermode)
+		cx_names_remove(c);
 	cx_container_withdraw(c);
 	cx_cni_unpin(c);        /* which else would hold on to the others' interfaces */
 	if (c->joined && !links_are_gone(c->joined))

@@ -127,7 +127,7 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 	if (r == 0)
 		r = cx_ports_read(o, p->network != NULL, p->usermode, &p->ports, &p->ports_count, err);
 	if (r == 0)
-		r = cx_names_read(o, p->network != NULL, &p->hosts, &p->resolv, err);
+		r = cx_names_read(o, p->network || p->usermode, &p->hosts, &p->resolv, err);
 	if (r == 0)
 		r = read_rates(p, o, err);
 	if (r == 0)
@@ -135,7 +135,7 @@ static int plan_new(conex *cx, const char *image, const char *const *args, const
 	if (r == 0)
 		r = keep_joins(p, o, err);
 	how = (p->network ? CX_COMPILE_NETWORKED : 0) | (p->usermode ? CX_COMPILE_USERMODE : 0)
-		| (p->network || p->others_hosts ? CX_COMPILE_NAMED : 0);
+		| (p->network || p->usermode || p->others_hosts ? CX_COMPILE_NAMED : 0);
 	if (r == 0)
 		r = cx_plan_compile(cx, p->spec, how, p->join, &p->bytes, &p->limits, err);
 	if (r == 0 && p->egress_bps)

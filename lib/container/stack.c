@@ -88,7 +88,9 @@ static int note(conex_container *c, const char *addresses, conex_error **err)
 	if (r < 0)
 		return r;
 	cx_journal_note(j, "address", addresses);
-	if (has_socket(c) && asprintf(&path, "%s/%s/%s", c->task.cx->state->path, sockets, c->id) < 0)
+	if (cx_names_note(c, j) < 0)
+		r = cx_fail_memory(err);
+	else if (has_socket(c) && asprintf(&path, "%s/%s/%s", c->task.cx->state->path, sockets, c->id) < 0)
 		r = cx_fail_memory(err);
 	else if (path)
 		cx_journal_undo(j, CX_OP_undo_unlink, path);
@@ -114,7 +116,8 @@ int cx_stack_prepare(conex_container *c, conex_error **err)
 		return r;
 	text[0] = addresses;
 	cx_container_take_addresses(c, text, 1);
-	return c->joined ? cx_container_publish(c, NULL, err) : cx_fail_memory(err);
+	r = c->joined ? cx_names_write(c, cx_usermode_nameservers(mode), err) : cx_fail_memory(err);
+	return r < 0 ? r : cx_container_publish(c, NULL, err);
 }
 
 /* ---- its plan ---- */

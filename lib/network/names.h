@@ -22,7 +22,8 @@ int cx_hosts_check(const char *line, const char *where, conex_error **err);
  * answers that can't come. lines NULL: as the host has it, but for servers that only it reaches. 0, -errno */
 int cx_resolv_write(const struct cx_network *n, const char *tag, const char *lines);
 char *cx_resolv_path(const struct cx_network *n, const char *tag);       /* tag NULL: the shared one's. free */
-void cx_resolv_filter(const char *host, struct cx_str *to);      /* of a host's text what members can use */
+/* The host's text, with these servers instead of the host's. */
+void cx_resolv_add_host(struct cx_str *to, const char *const *servers);
 int cx_resolv_check(const char *line, const char *where, conex_error **err);
 
 #endif

@@ -31,7 +31,7 @@ static int is_reachable(const char *server)
 		: !IN6_IS_ADDR_LOOPBACK(v6) && !IN6_IS_ADDR_LINKLOCAL(v6) && !IN6_IS_ADDR_UNSPECIFIED(v6);
 }
 
-static int take_line(const char *line, struct cx_str *to)
+static int take_line(const char *line, int with_servers, struct cx_str *to)
 {
 	static const char *const kept[] = { "search", "domain", "options" };
 	const char *server = word_behind(line, "nameserver");
@@ -39,7 +39,7 @@ static int take_line(const char *line, struct cx_str *to)
 
 	if (server) {
 		snprintf(address, sizeof address, "%.*s", (int)strcspn(server, " \t\r"), server);
-		if (!is_reachable(address))
+		if (!with_servers || !is_reachable(address))
 			return 0;
 		cx_str_addf(to, "nameserver %s\n", address);
 		return 1;
@@ -50,7 +50,7 @@ static int take_line(const char *line, struct cx_str *to)
 	return 0;
 }
 
-static int filter(const char *host, struct cx_str *to)
+static int filter(const char *host, int with_servers, struct cx_str *to)
 {
 	cx_autofree char *copy = strdup(host);
 	char *rest = copy, *line;
@@ -59,13 +59,18 @@ static int filter(const char *host, struct cx_str *to)
 	if (!copy)
 		to->failed = -ENOMEM;
 	while (copy && (line = strsep(&rest, "\n")))
-		servers += take_line(line, to);
+		servers += take_line(line, with_servers, to);
 	return servers;
 }
 
-void cx_resolv_filter(const char *host, struct cx_str *to)
+void cx_resolv_add_host(struct cx_str *to, const char *const *servers)
 {
-	filter(host, to);
+	cx_autofree char *text = NULL;
+
+	for (; *servers; servers++)
+		cx_str_addf(to, "nameserver %s\n", *servers);
+	if (cx_file_load(AT_FDCWD, "/etc/resolv.conf", LARGEST, &text) > 0)
+		filter(text, 0, to);
 }
 
 /* systemd-resolved's stub listens on 127.0.0.53; whom it asks itself is in its other file. */
@@ -79,7 +84,7 @@ static void add_host(struct cx_str *to)
 
 		if (cx_file_load(AT_FDCWD, files[i], LARGEST, &text) < 0)
 			continue;
-		if (filter(text, &some) > 0 || i > 0) {
+		if (filter(text, 1, &some) > 0 || i > 0) {
 			cx_str_addf(to, "%s", some.data ? some.data : "");
 			return;
 		}

@@ -39,6 +39,24 @@ TEST(out)
 	box_end(c);
 }
 
+/* Its own names, and the server that answers as the host's does. */
+TEST(names)
+{
+	conex_container *c = box_sleeper(BOX(.network = tool, .id = "named", .hosts = CONEX_STRINGS("10.7.7.7 seven")));
+
+	if (!c)
+		return;
+	CHECK_INT(box_exec(c, NULL, "grep -c '^10.0.2.100 named$' /etc/hosts && grep -c '^10.7.7.7 seven$' /etc/hosts"), 0);
+	CHECK_INT(box_exec(c, NULL, "grep -x 'nameserver 10.0.2.3' /etc/resolv.conf && grep -c nameserver /etc/resolv.conf"), 0);
+	CHECK_STR(box.out, "nameserver 10.0.2.3\n1");
+	CHECK_INT(box_exec(c, NULL, "echo x >>/etc/hosts"), 1);
+	CHECK_INT(box_entries(say("%s/names", box.cx->state->path)), 2);
+	box_end(c);
+	CHECK_INT(box_entries(say("%s/names", box.cx->state->path)), 0);
+	CHECK_INT(box_run(BOX(.network = tool, .dns = CONEX_STRINGS("10.5.5.5")), "cat /etc/resolv.conf"), 0);
+	CHECK_STR(box.out, "nameserver 10.5.5.5");
+}
+
 /* What listens on the host's loopback is out of reach, by whatever name. */
 TEST(host_loopback)
 {
@@ -398,6 +416,7 @@ TEST(with_a_user_namespace)
 static void with_tool(void)
 {
 	RUN(out);
+	RUN(names);
 	RUN(host_loopback);
 	RUN(forms);
 	RUN(published);
