@@ -264,6 +264,8 @@ int cx_container_link(conex_container *c, conex_error **err)
 	for (int i = 0; i < c->joined->count; i++)
 		links[i] = c->joined->of[i].link;
 	r = cx_links_make(links, c->joined->count, c->task.pid, err);
+	for (int i = 0; i < c->joined->count && r == 0; i++)
+		cx_link_find(&c->joined->of[i].link);
 	cx_container_let_networks_go(c);
 	return r;
 }

@@ -281,9 +281,19 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 
 /* ---- gone ---- */
 
+void cx_link_find(struct cx_link *l)
+{
+	l->host_index = l->host[0] ? if_nametoindex(l->host) : 0;
+}
+
+/* By its index: asked by a name that it hasn't, the kernel calls modprobe, twice, and waits for it. */
 int cx_link_is_gone(const struct cx_link *l)
 {
-	return !l->host[0] || (if_nametoindex(l->host) == 0 && errno == ENODEV);
+	char name[IF_NAMESIZE];
+
+	if (!l->host_index)
+		return !l->host[0] || (if_nametoindex(l->host) == 0 && errno == ENODEV);
+	return if_indextoname(l->host_index, name) ? strcmp(name, l->host) != 0 : errno == ENXIO;
 }
 
 char *cx_link_text(const struct cx_networks *place, const char *host)

@@ -110,6 +110,7 @@ struct cx_link {
 	uint64_t ingress_bps, egress_bps;       /* into and out of the container; 0: no limit */
 	char host[16];                  /* the name of the host's end; "": it has none */
 	int index;                      /* of the inner end */
+	unsigned host_index;            /* of the host's end; 0: not known */
 };
 int cx_links_index(int count);                  /* the first of so many that inner ends may have */
 /* Makes each pair, the inner ends in the network namespace of process `pid` under their final names and indexes. */
@@ -120,6 +121,7 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to);
 char *cx_link_text(const struct cx_networks *place, const char *host);
 int cx_link_delete(const char *text);           /* 0, -errno; the kernel takes its time: some 20 ms */
 int cx_link_is_gone(const struct cx_link *l);
+void cx_link_find(struct cx_link *l);           /* once it is made: .host_index */
 
 /* veth.c: a pair alone */
 struct cx_veth {
