@@ -10,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 CX_BUILDDIR=${CX_BUILDDIR:-$([ -e conex-undo ] && pwd || echo "$top/build")}
 cache=${CONEX_VM_CACHE:-$CX_BUILDDIR/vm}
-patience=${CONEX_VM_PATIENCE:-600}             # seconds for all tests of one machine
+patience=${CONEX_VM_PATIENCE:-800}             # seconds for all tests of one machine
 
 usage() {
 	sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2
