@@ -81,7 +81,7 @@ static void note_addresses(struct cx_journal *journal, struct joined *j)
 static int note_links(conex_container *c, const struct cx_networks *place, conex_error **err)
 {
 	struct cx_journal *journal;
-	int r = cx_journal_open(c->task.cx->state, c->id, &journal, err);
+	int r = cx_journal_open(c->task.cx->state, c->id, &journal, err), index = cx_links_index(c->joined->count);
 
 	if (r < 0)
 		return r;
@@ -91,7 +91,7 @@ static int note_links(conex_container *c, const struct cx_networks *place, conex
 		struct joined *j = &c->joined->of[i];
 
 		j->link = (struct cx_link){ .network = &j->network, .number = j->lease.number,
-			.tag = strtoull(j->lease.tag, NULL, 16),
+			.tag = strtoull(j->lease.tag, NULL, 16), .index = index + i,
 			.hairpin = c->task.plan->ports_count > 0, .ingress_bps = c->task.plan->ingress_bps,
 			.egress_bps = c->task.plan->egress_bps };
 		if (j->network.driver == CX_NETWORK_CNI) {
@@ -267,6 +267,8 @@ int cx_container_link(conex_container *c, conex_error **err)
 	for (int i = 0; i < c->joined->count; i++)
 		links[i] = c->joined->of[i].link;
 	r = cx_links_make(links, c->joined->count, c->task.pid, err);
+	for (int i = 0; i < c->joined->count && r == 0; i++)
+		cx_link_find(&c->joined->of[i].link);
 	cx_container_let_networks_go(c);
 	return r;
 }

@@ -12,8 +12,23 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* Of the first interface inside. A new namespace may have tunnels of the kernel's below it. */
-enum { FIRST_INDEX = 64 };
+/* Of the first interface inside. Kernels before 6.15 (ec061546c6cf) look for it in the host's namespace, too, and make
+ * none if that has it: so it is one that no host counts up to. */
+enum { FIRST_INDEX = 1 << 30 };
+
+/* A host that is in such a container itself has some of them. */
+int cx_links_index(int count)
+{
+	char name[IF_NAMESIZE];
+	int first = FIRST_INDEX;
+
+	for (int i = 0; i < count; i++)
+		if (if_indextoname((unsigned)(first + i), name)) {
+			first += i + 1;
+			i = -1;
+		}
+	return first;
+}
 
 /* From the address, so that who had it before doesn't linger in neighbours' tables under another one. */
 void cx_network_mac(const struct cx_network *n, uint32_t number, unsigned char mac[6])
@@ -27,7 +42,7 @@ void cx_network_mac(const struct cx_network *n, uint32_t number, unsigned char m
 
 static void add_pair(struct cx_batch *b, const struct cx_link *l, int n, pid_t pid)
 {
-	struct ifinfomsg about = { .ifi_index = FIRST_INDEX + n }, peer = { .ifi_index = 0 };
+	struct ifinfomsg about = { .ifi_index = l->index }, peer = { .ifi_index = 0 };
 	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about,
 		"veth %s", l->host);
 	struct nlattr *info, *data, *other;
@@ -58,7 +73,7 @@ static void add_pair(struct cx_batch *b, const struct cx_link *l, int n, pid_t p
 /* A device of its own on the parent's network, with members of the same parent within reach. */
 static void add_macvlan(struct cx_batch *b, const struct cx_link *l, int n, pid_t pid, unsigned parent)
 {
-	struct ifinfomsg about = { .ifi_index = FIRST_INDEX + n };
+	struct ifinfomsg about = { .ifi_index = l->index };
 	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &about, sizeof about,
 		"macvlan on %s", l->network->parent);
 	struct nlattr *info, *data;
@@ -178,19 +193,19 @@ int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error
 /* ---- inside ---- */
 
 /* The lease says that nobody else has it: no second of waiting. */
-static void add_inner_address(struct cx_batch *b, const struct cx_link *l, int n, const struct cx_subnet *s)
+static void add_inner_address(struct cx_batch *b, const struct cx_link *l, const struct cx_subnet *s)
 {
 	struct cx_address a = cx_subnet_address(s, l->number), broadcast = cx_subnet_address(s, cx_subnet_last(s) + 1);
-	struct nl_msg *m = cx_batch_address(b, FIRST_INDEX + n, &a, s->prefix);
+	struct nl_msg *m = cx_batch_address(b, l->index, &a, s->prefix);
 
 	if (a.family == AF_INET)
 		cx_batch_put(b, m, IFA_BROADCAST, broadcast.byte, (size_t)cx_address_size(a.family));
 }
 
 /* Who comes up with addresses says so to all (ip-sysctl.rst, arp_notify). */
-static void announce(struct cx_batch *b, int n)
+static void announce(struct cx_batch *b, int index)
 {
-	struct ifinfomsg about = { .ifi_index = FIRST_INDEX + n };
+	struct ifinfomsg about = { .ifi_index = index };
 	struct nl_msg *m = cx_batch_add(b, RTM_NEWLINK, 0, &about, sizeof about, "arp_notify");
 	struct nlattr *families = cx_batch_nest(b, m, IFLA_AF_SPEC), *v4 = cx_batch_nest(b, m, AF_INET),
 		*settings = cx_batch_nest(b, m, IFLA_INET_CONF);
@@ -202,15 +217,16 @@ static void announce(struct cx_batch *b, int n)
 }
 
 /* A bridge's MAC is known, so a neighbour can't take the gateway's place. */
-static void know_gateways(struct cx_batch *b, const struct cx_network *n, int at)
+static void know_gateways(struct cx_batch *b, const struct cx_link *l)
 {
+	const struct cx_network *n = l->network;
 	unsigned char mac[6];
 
 	cx_network_mac(n, 1, mac);
 	for (int i = 0; i < n->subnets && n->driver == CX_NETWORK_BRIDGE; i++) {
 		struct cx_address gateway = cx_network_gateway(n, i);
 
-		cx_batch_neighbour(b, FIRST_INDEX + at, &gateway, mac);
+		cx_batch_neighbour(b, l->index, &gateway, mac);
 	}
 }
 
@@ -243,18 +259,18 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 			continue;
 		}
 		for (int i = 0; i < net->subnets; i++)
-			add_inner_address(&b, &links[n], n, &net->subnet[i]);
+			add_inner_address(&b, &links[n], &net->subnet[i]);
 		if (net->driver == CX_NETWORK_MACVLAN)
-			announce(&b, n);
+			announce(&b, links[n].index);
 		if (links[n].egress_bps)
-			cx_batch_rate(&b, FIRST_INDEX + n, links[n].egress_bps, mtu_of(net));
-		cx_batch_up(&b, FIRST_INDEX + n);
-		know_gateways(&b, net, n);
+			cx_batch_rate(&b, links[n].index, links[n].egress_bps, mtu_of(net));
+		cx_batch_up(&b, links[n].index);
+		know_gateways(&b, &links[n]);
 		for (int i = 0; i < net->subnets && !(net->flags & CONEX_NETWORK_INTERNAL); i++) {
 			struct cx_address gateway = cx_network_gateway(net, i);
 
 			if (!routed[gateway.family == AF_INET6]++)
-				cx_batch_default_route(&b, FIRST_INDEX + n, &gateway, NLM_F_REPLACE);
+				cx_batch_default_route(&b, links[n].index, &gateway, NLM_F_REPLACE);
 		}
 		r = cx_batch_bytes(&b, to);
 		if (r < 0)
@@ -265,9 +281,19 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to)
 
 /* ---- gone ---- */
 
+void cx_link_find(struct cx_link *l)
+{
+	l->host_index = l->host[0] ? if_nametoindex(l->host) : 0;
+}
+
+/* By its index: asked by a name that it hasn't, the kernel calls modprobe, twice, and waits for it. */
 int cx_link_is_gone(const struct cx_link *l)
 {
-	return !l->host[0] || (if_nametoindex(l->host) == 0 && errno == ENODEV);
+	char name[IF_NAMESIZE];
+
+	if (!l->host_index)
+		return !l->host[0] || (if_nametoindex(l->host) == 0 && errno == ENODEV);
+	return if_indextoname(l->host_index, name) ? strcmp(name, l->host) != 0 : errno == ENXIO;
 }
 
 char *cx_link_text(const struct cx_networks *place, const char *host)

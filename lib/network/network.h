@@ -109,8 +109,11 @@ struct cx_link {
 	int hairpin;                    /* it reaches itself by way of the bridge: has published ports */
 	uint64_t ingress_bps, egress_bps;       /* into and out of the container; 0: no limit */
 	char host[16];                  /* the name of the host's end; "": it has none */
+	int index;                      /* of the inner end */
+	unsigned host_index;            /* of the host's end; 0: not known */
 };
-/* Makes each pair, the inner ends in the network namespace of process `pid` under their final names. */
+int cx_links_index(int count);                  /* the first of so many that inner ends may have */
+/* Makes each pair, the inner ends in the network namespace of process `pid` under their final names and indexes. */
 int cx_links_make(const struct cx_link *links, int count, pid_t pid, conex_error **err);
 /* What is to be done inside (addresses, routes), as rtnetlink's bytes: the launch's slot. 0, -errno */
 int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to);
@@ -118,6 +121,7 @@ int cx_links_inside(const struct cx_link *links, int count, struct cx_str *to);
 char *cx_link_text(const struct cx_networks *place, const char *host);
 int cx_link_delete(const char *text);           /* 0, -errno; the kernel takes its time: some 20 ms */
 int cx_link_is_gone(const struct cx_link *l);
+void cx_link_find(struct cx_link *l);           /* once it is made: .host_index */
 
 /* veth.c: a pair alone */
 struct cx_veth {

@@ -113,7 +113,8 @@ static int floor_up(char *why)
 	int r;
 
 	bare.interfaces = network_interfaces();
-	bare.link = (struct cx_link){ .network = &bare.network, .number = 5, .hairpin = 1 };
+	bare.link = (struct cx_link){ .network = &bare.network, .number = 5, .hairpin = 1,
+		.index = cx_links_index(1) };
 	bare.port = (struct cx_port){ .protocol = IPPROTO_TCP, .host_port = NETWORK_PORT, .port = 80,
 		.to = cx_subnet_address(&bare.network.subnet[0], 5) };
 	cx_address_parse(NETWORK_HOST, &bare.port.host);

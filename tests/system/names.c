@@ -110,8 +110,6 @@ TEST(several_networks)
 
 /* ---- while it is read ---- */
 
-enum { COMERS = 60 };
-
 /* 0: each line is whole, and those that stay are all there. */
 static int look(const char *path)
 {
@@ -154,7 +152,7 @@ TEST(whole_at_every_moment)
 {
 	char *path = strdup(say("%s/site/hosts/shared", directory));
 	conex_container *stays, *comers[4] = { NULL };
-	int status = -1;
+	int status = -1, count = test_count("CONEX_NETWORK_COUNT", 60);
 	pid_t pid;
 
 	GOOD(network("site", 0, NULL));
@@ -163,7 +161,7 @@ TEST(whole_at_every_moment)
 	fflush(stdout);
 	if ((pid = fork()) == 0)
 		read_all_the_time(path);
-	for (int i = 0; i < COMERS; i++) {
+	for (int i = 0; i < count; i++) {
 		box_end(comers[i % 4]);
 		comers[i % 4] = box_sleeper(BOX(.id = say("comer-%d%.*s", i, i % 30, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
 			.network = "site"));

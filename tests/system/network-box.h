@@ -58,8 +58,9 @@ static inline conex_container *server(const char *networks, uint64_t flags)
 		CONEX_STRINGS("sh", "-c", "while :; do echo hello | nc -l -p 80; done"));
 }
 
-/* "hello" over TCP; tried until the server listens. */
-#define ASK "for i in 1 2 3 4 5 6 7 8 9 10; do nc -w 2 %s 80 </dev/null && exit; sleep 0.3; done; exit 1"
+/* "hello" over TCP; tried until the server listens, and until it says so: it ends with us, also before its own echo has
+ * spoken. */
+#define ASK "for i in 1 2 3 4 5 6 7 8 9 10; do nc -w 2 %s 80 </dev/null | grep hello && exit; sleep 0.3; done; exit 1"
 
 static inline int reached(const char *networks, const char *address)
 {

@@ -171,6 +171,24 @@ TEST(version_four_alone)
 	make_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "0");
 }
 
+/* The host has an interface of the index that eth0 would have: it may be in such a container itself. */
+TEST(index_taken)
+{
+	int index;
+
+	GOOD(network("front", 0, NULL));
+	GOOD(network("back", 0, NULL));
+	CHECK_INT(box_run(BOX(.network = "front"), "ip -o link show eth0"), 0);
+	index = atoi(box.out) + 1;
+	CHECK_INT(command("ip link add cxtaken index %d type bridge", index), 0);
+	CHECK_INT(box_run(BOX(.network = "front,back"), "ip -o link show eth0 && ip addr show eth1"), 0);
+	CHECK_INT(atoi(box.out), index + 1);
+	CHECK(strstr(box.out, "inet 10.200.") != NULL);
+	CHECK_INT(command("ip link del cxtaken"), 0);
+	GOOD(gone("front"));
+	GOOD(gone("back"));
+}
+
 /* ---- refused ---- */
 
 TEST(refused)
@@ -338,8 +356,9 @@ static int one_of_many(const char *name, int count)
 {
 	char (*seen)[INET_ADDRSTRLEN] = calloc((size_t)count, sizeof *seen);
 	conex_container **list = calloc((size_t)count, sizeof *list);
+	struct conex_options patient = { .size = sizeof patient, .close_ms = 120000 };
 	conex *cx = NULL;
-	int good = conex_open(NULL, &cx, NULL) == 0, n = 0;
+	int good = conex_open(&patient, &cx, NULL) == 0, n = 0;
 
 	for (; good && n < count; n++) {
 		struct conex_run_options o = box_options(BOX(.network = name));
@@ -363,8 +382,7 @@ static int one_of_many(const char *name, int count)
 
 TEST(two_processes)
 {
-	const char *given = getenv("CONEX_NETWORK_COUNT");
-	int count = given ? atoi(given) : 20, status;
+	int count = test_count("CONEX_NETWORK_COUNT", 20), status;
 	pid_t pid[PROCESSES];
 
 	GOOD(network("crowd", 0, NULL));
@@ -418,6 +436,7 @@ static void tests(void)
 	RUN(several);
 	RUN(subnets_are_apart);
 	RUN(version_four_alone);
+	RUN(index_taken);
 	RUN(refused);
 	RUN(taken);
 	RUN(full);

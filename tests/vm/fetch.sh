@@ -14,8 +14,10 @@ keys=/usr/share/keyrings/debian-archive-keyring.gpg
 releases=(bookworm:6.1 trixie:6.12)
 # In the tree beside Debian's required packages: what our tests call and link.
 packages=systemd,systemd-sysv,dbus,iproute2,procps,uidmap,busybox-static,libseccomp2,libjansson4,libnl-3-200,libcap2
-packages+=,python3,redis-server
-modules=(virtio_pci virtio_blk overlay veth dummy tun fuse bridge loop)
+packages+=,python3,redis-server,kmod,nftables,libnftables1
+# Loaded before all else: what disks and devices in /dev take. And what the kernel asks modprobe for when it needs it.
+modules=(virtio_pci virtio_blk overlay tun fuse loop)
+on_demand=(bridge br_netfilter veth macvlan dummy ifb 'nft_*' nf_conntrack_netlink nf_conntrack_bridge sch_tbf)
 
 # Of Debian's own archives in apt's lists: "URI SUITE COMPONENT".
 archives() {
@@ -35,10 +37,10 @@ own_apt() {
 		-o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
 }
 
-# insmod's order of the modules named, from modules.dep.
-in_order() {
-	/usr/bin/python3 - "$1" "${modules[@]}" <<-'PYTHON'
-		import os, sys
+# Paths of the modules named, patterns too, and of those that they need, in insmod's order: from modules.dep.
+in_order() { # MODULES.DEP NAME...
+	/usr/bin/python3 - "$@" <<-'PYTHON'
+		import fnmatch, os, sys
 		needs, done = {}, []
 		with open(sys.argv[1], encoding="utf-8") as file:
 		    for line in file:
@@ -50,8 +52,8 @@ in_order() {
 		        for need in needs[path]:
 		            add(need)
 		        done.append(path)
-		for name in sys.argv[2:]:
-		    if name in names:
+		for pattern in sys.argv[2:]:
+		    for name in fnmatch.filter(names, pattern):
 		        add(names[name])
 		print("\n".join(done))
 	PYTHON
@@ -59,24 +61,49 @@ in_order() {
 
 # The first file system: busybox and the modules; run.sh adds tests/vm/initrd to it.
 make_initrd() {
-	local tree=$1 version=$2 initrd=$1/initrd.tree order=0 module
+	local tree=$1 from=$1/lib/modules/$2 initrd=$1/initrd.tree order=0 module
 	rm -rf "$initrd"
 	mkdir -p "$initrd"/{bin,modules,proc,sys,dev,root}
 	cp /bin/busybox "$initrd/bin"
-	busybox depmod -b "$tree" "$version"
 	while read -r module; do
 		order=$((order + 1))
-		cp "$tree/lib/modules/$version/${module#"lib/modules/$version/"}" \
-			"$initrd/modules/$(printf %02d $order)-${module##*/}"
-	done < <(in_order "$tree/lib/modules/$version/modules.dep")
+		cp "$from/$module" "$initrd/modules/$(printf %02d $order)-${module##*/}"
+	done < <(in_order "$from/modules.dep" "${modules[@]}")
 	[ $order -gt 0 ]
 	(cd "$initrd" && find . | cpio -o -H newc -R 0:0 --quiet) >"$tree/initrd"
 	rm -rf "$initrd"
 }
 
+# /lib/modules of the machine: run.sh puts it on its disk, modprobe finds there what the kernel asks for.
+make_modules() {
+	local tree=$1 version=$2 from=$1/lib/modules/$2 to=$1/on-demand/lib/modules/$2 module
+	rm -rf "$tree/on-demand"
+	mkdir -p "$to"
+	cp "$from"/modules.{builtin,builtin.modinfo,order} "$to"
+	while read -r module; do
+		install -D -m 644 "$from/$module" "$to/$module"
+	done < <(in_order "$from/modules.dep" "${on_demand[@]}")
+	/sbin/depmod -b "$tree/on-demand" "$version"
+}
+
+# Both, if they aren't of the modules that are wanted now.
+make_parts() {
+	local tree=$1 version=$2 wanted="${modules[*]} / ${on_demand[*]}"
+	[ ! -e "$tree/modules" ] || [ "$(cat "$tree/modules")" != "$wanted" ] || return 0
+	rm -f "$tree/version" "$tree/modules"
+	/sbin/depmod -b "$tree" "$version"
+	make_initrd "$tree" "$version"
+	make_modules "$tree" "$version"
+	echo "$version" >"$tree/version"
+	echo "$wanted" >"$tree/modules"
+}
+
 kernel() {
 	local release=$1 tree=$cache/kernel-$2 package version site
-	[ ! -e "$tree/initrd" ] || return 0
+	if [ -e "$tree/initrd" ]; then
+		make_parts "$tree" "$(basename "$tree"/lib/modules/*)"
+		return
+	fi
 	rm -rf "$tree" "$cache/apt/$release"
 	mkdir -p "$tree" "$cache/apt/$release"/{lists/partial,archives/partial}
 	: >"$cache/apt/$release/status"
@@ -92,8 +119,7 @@ kernel() {
 	[ -d "$tree/lib" ] || ln -s usr/lib "$tree/lib"       # where Debian put it, as it changed its mind
 	find "$tree/lib/" -name '*.ko.xz' -exec unxz {} +
 	cp "$tree/boot/vmlinuz-$version" "$tree/vmlinuz"
-	make_initrd "$tree" "$version"
-	echo "$version" >"$tree/version"
+	make_parts "$tree" "$version"
 }
 
 # The disk: a Debian that tests find all their tools in; the same for all layouts.

@@ -10,7 +10,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 CX_BUILDDIR=${CX_BUILDDIR:-$([ -e conex-undo ] && pwd || echo "$top/build")}
 cache=${CONEX_VM_CACHE:-$CX_BUILDDIR/vm}
-patience=${CONEX_VM_PATIENCE:-600}             # seconds for all tests of one machine
+patience=${CONEX_VM_PATIENCE:-800}             # seconds for all tests of one machine
 
 usage() {
 	sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2
@@ -28,8 +28,8 @@ missing() { # SERIES
 	fi
 }
 
-# The second disk: tests, the programs that they call, and libraries that Debian's tree hasn't.
-stage() {
+# The second disk: tests, the programs that they call, libraries that Debian's tree hasn't, and the kernel's modules.
+stage() { # SCRATCH SERIES
 	local tree=$1/conex.tree program name
 	mkdir -p "$tree"/{lib,build/tests/{unit,system,bench},build/examples}
 	mkdir "$tree/tests"
@@ -46,6 +46,7 @@ stage() {
 	[ ! -d "$CX_BUILDDIR/demo-rootfs" ] || cp -a "$CX_BUILDDIR/demo-rootfs" "$tree/build/"
 	{ find "$tree/build" -type f -exec ldd {} + 2>/dev/null || true; } |         # it fails at static programs
 		sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | sort -u | xargs -r cp -Lt "$tree/lib"
+	cp -a "$cache/kernel-$2/on-demand/lib/modules" "$tree/"
 	cp -L /usr/lib/*/libcgroup.so.[1-3] "$tree/lib/" 2>/dev/null || true                # loaded by bench-cgroup
 	truncate -s 512M "$1/conex.img"
 	/sbin/mkfs.ext4 -q -F -O ^has_journal -E lazy_itable_init=1 -d "$tree" "$1/conex.img"
@@ -113,7 +114,7 @@ why=$(missing "$series")
 [ -z "$why" ] || { echo "1..0 # SKIP $why"; exit 0; }
 scratch=$(mktemp -d "$cache/run.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
-stage "$scratch"
+stage "$scratch" "$series"
 make_initrd "$series" "$scratch"
 if [ -n "$shell" ]; then
 	boot "$scratch" "$layout" "$series" shell -serial mon:stdio
