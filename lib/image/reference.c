@@ -115,7 +115,7 @@ static int check_host(struct piece host, const char *text, conex_error **err)
 	}
 	if (good && after < end)
 		good = *after == ':' && is_port((struct piece){ after + 1, (size_t)(end - after - 1) });
-	return good ? 0 : cx_image_refuse(err, -EINVAL, "image", text, "%s", host_mend);
+	return good && host.size < CX_REFERENCE_HOST ? 0 : cx_image_refuse(err, -EINVAL, "image", text, "%s", host_mend);
 }
 
 /* ---- the repository, the tag ---- */

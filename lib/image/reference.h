@@ -7,7 +7,7 @@
 
 #include "image/digest.h"
 
-enum { CX_REFERENCE_HOST = 253 + 6 + 1, CX_REFERENCE_REPOSITORY = 255 + 1, CX_REFERENCE_TAG = 128 + 1 };
+enum { CX_REFERENCE_HOST = 255 + 1, CX_REFERENCE_REPOSITORY = 255 + 1, CX_REFERENCE_TAG = 128 + 1 };
 /* A whole one, printed, with its NUL. */
 enum { CX_REFERENCE_TEXT = CX_REFERENCE_HOST + CX_REFERENCE_REPOSITORY + CX_REFERENCE_TAG + CX_DIGEST_TEXT };
 
@@ -20,8 +20,8 @@ struct cx_reference {
 };
 
 /* With neither tag nor digest the tag is "latest". -EINVAL; -EOPNOTSUPP (the digest's algorithm). What the
- * grammar takes and no registry could serve is refused, too: ports beyond 65535, hosts over 253 letters, what
- * is in brackets and no IPv6 address. */
+ * grammar takes and no registry could serve is refused, too: ports beyond 65535, hosts over 253 letters
+ * (255 with the port: a file's name), what is in brackets and no IPv6 address. */
 int cx_reference_parse(const char *text, struct cx_reference *ret, conex_error **err);
 
 int cx_reference_equal(const struct cx_reference *a, const struct cx_reference *b);

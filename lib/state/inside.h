@@ -7,20 +7,6 @@
 #include "base/error.h"
 #include "base/str.h"
 
-enum { CX_WHERE_TEXT = 192 };
-
-int cx_where_here(struct cx_where *ret);        /* 0, -errno */
-/* As text, for the file "owner" and the header of a journal: "boot=... pidns=... pid=...
- * start=..." */
-void cx_where_print(const struct cx_where *w, const struct cx_owner *o,
-	char text[CX_WHERE_TEXT]);
-/* 0, -EBADMSG */
-int cx_where_parse(const char *text, struct cx_where *ret, struct cx_owner *ret_owner);
-/* Is the process that was noted at `there` alive? 1 yes, or it can't be told from `here`;
- * 0 surely not. */
-int cx_where_alive(const struct cx_where *here, const struct cx_where *there,
-	const struct cx_owner *o);
-
 /* The private directory below `base` instead of the usual place: for cx_state_open, and
  * for tests. */
 int cx_state_open_private_at(const char *base, struct cx_state **ret, conex_error **err);
@@ -36,9 +22,6 @@ int cx_state_publish(const struct cx_state *s, int dir, const char *name,
 	const void *data, size_t size);
 /* Removes what publish left in `dir` when it was killed. */
 void cx_state_sweep(int dir);
-/* Names in `dir`, those that begin with a dot only if `hidden`. Count, or -errno; one
- * free(3). */
-int cx_state_names(int dir, int hidden, char ***ret);
 
 /* Removes all that is in `dir` but the file "owner" at its top. Never enters a mount. 0,
  * -errno (the first one; the rest is tried all the same). */

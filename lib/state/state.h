@@ -95,4 +95,22 @@ int cx_state_put_spec_of(struct cx_state *s, const char *id, const char *json, s
 	conex_error **err);
 int cx_state_get_spec(const struct cx_state *s, const char *name, char **ret_json, conex_error **err);
 
+/* For those who keep directories of their own that outlive a process (image/). */
+enum { CX_WHERE_TEXT = 192 };
+
+int cx_where_here(struct cx_where *ret);        /* 0, -errno */
+/* As text, for the file "owner" and the header of a journal: "boot=... pidns=... pid=...
+ * start=..." */
+void cx_where_print(const struct cx_where *w, const struct cx_owner *o,
+	char text[CX_WHERE_TEXT]);
+/* 0, -EBADMSG */
+int cx_where_parse(const char *text, struct cx_where *ret, struct cx_owner *ret_owner);
+/* Is the process that was noted at `there` alive? 1 yes, or it can't be told from `here`;
+ * 0 surely not. */
+int cx_where_alive(const struct cx_where *here, const struct cx_where *there,
+	const struct cx_owner *o);
+/* Names in `dir`, those that begin with a dot only if `hidden`. Count, or -errno; one
+ * free(3). */
+int cx_state_names(int dir, int hidden, char ***ret);
+
 #endif

@@ -187,15 +187,17 @@ TEST(lengths)
 		CHECK_INT(cx_reference_parse(text, &r, NULL), n <= 255 ? 0 : -EINVAL);
 		snprintf(text, sizeof text, "%.*s", n, part);   /* with library/ before it */
 		CHECK_INT(cx_reference_parse(text, &r, NULL), n <= 247 ? 0 : -EINVAL);
-		snprintf(text, sizeof text, "%.*s.o:65535/a", n - 2, part);
+		snprintf(text, sizeof text, "%.*s.o/a", n - 2, part);
 		CHECK_INT(cx_reference_parse(text, &r, NULL), n <= 253 ? 0 : -EINVAL);
+		snprintf(text, sizeof text, "%.*s.o:65535/a", n - 8, part);
+		CHECK_INT(cx_reference_parse(text, &r, NULL), n <= 255 ? 0 : -EINVAL);
 	}
 	for (int n = 126; n < 131; n++) {
 		snprintf(text, sizeof text, "a:%.*s", n, part);
 		CHECK_INT(cx_reference_parse(text, &r, NULL), n <= 128 ? 0 : -EINVAL);
 	}
 	/* the longest of all fits */
-	snprintf(text, sizeof text, "%.251s.o:65535/%.255s:%.128s@" SHA512, part, part, part);
+	snprintf(text, sizeof text, "%.247s.o:65535/%.255s:%.128s@" SHA512, part, part, part);
 	if (CHECK_INT(cx_reference_parse(text, &r, NULL), 0)) {
 		char printed[CX_REFERENCE_TEXT];
 
