@@ -21,7 +21,8 @@ int cx_store_has_blob(const struct cx_store *s, const struct cx_digest *digest)
 	return digest->algorithm && cx_store_stat_blob(s, digest, &st) == 0;
 }
 
-int cx_store_open_blob(const struct cx_store *s, const struct cx_digest *digest, uint64_t *ret_size, conex_error **err)
+int cx_store_open_blob(const struct cx_store *s, const struct cx_digest *digest, uint64_t *ret_size,
+	conex_error **err)
 {
 	cx_autoclose int fd = -1;
 	char path[CX_STORE_PATH], text[CX_DIGEST_TEXT];
@@ -31,7 +32,8 @@ int cx_store_open_blob(const struct cx_store *s, const struct cx_digest *digest,
 	cx_digest_print(digest, text);
 	fd = openat(s->root, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 && errno == ENOENT)
-		return cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, "pull the image again", "store %s: blob %s", s->path, text);
+		return cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, "pull the image again", "store %s: blob %s", s->path,
+			text);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return cx_store_fail(err, s, fd < 0 ? -errno : -EIO, "open", "blob %s", text);
 	if (ret_size)

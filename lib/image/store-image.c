@@ -7,7 +7,8 @@
 
 enum { NAME_PATH = 16 + CX_REFERENCE_TEXT };
 
-static int fail(const struct cx_store *s, const struct cx_reference *name, int code, const char *call, conex_error **err)
+static int fail(const struct cx_store *s, const struct cx_reference *name, int code, const char *call,
+	conex_error **err)
 {
 	char text[CX_REFERENCE_TEXT];
 
@@ -154,7 +155,8 @@ int cx_store_put_image(struct cx_store *s, const struct cx_reference *name, cons
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return fail(s, name, -ENOENT, "a manifest of its index, with all layers", err);
+		return cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, "pull it for some platform first",
+			"store %s: of the index no manifest is there with all its parts", s->path);
 	name_path(name, folder, path);
 	r = make_link(s, folder, path, target);
 	return r < 0 ? fail(s, name, r, "rename", err) : 0;
@@ -261,6 +263,16 @@ static int list_host(struct list *l, const char *path, const char *name)
 	return each_name(l, path, list_repository);
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct cx_image *one = a, *other = b;
+	char text[2][CX_REFERENCE_TEXT];
+
+	cx_reference_print(&one->name, text[0]);
+	cx_reference_print(&other->name, text[1]);
+	return strcmp(text[0], text[1]);
+}
+
 int cx_store_list_images(const struct cx_store *s, struct cx_image **ret, conex_error **err)
 {
 	struct list l = { .store = s };
@@ -271,6 +283,8 @@ int cx_store_list_images(const struct cx_store *s, struct cx_image **ret, conex_
 		*ret = (struct cx_image *)(void *)cx_str_take(&l.images);
 		r = *ret ? 0 : -ENOMEM;
 	}
+	if (r == 0)
+		qsort(*ret, (size_t)count, sizeof **ret, by_name);
 	cx_str_free(&l.images);
 	return r < 0 ? cx_store_fail(err, s, r, "readdir", "images") : count;
 }

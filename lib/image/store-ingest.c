@@ -61,7 +61,6 @@ static int begin(struct cx_ingest *i, unsigned flags)
 
 	cx_store_path("ingest", &i->want, path);
 	while (r == 0) {
-		/* a blob of another size is what was verified; what we were told is wrong, and commit says so */
 		if (cx_store_has_blob(i->store, &i->want))
 			return 1;
 		r = try_file(i, path, flags);
@@ -104,8 +103,8 @@ int cx_ingest_append(struct cx_ingest *i, const void *bytes, size_t size, conex_
 	uint64_t begin = i->have;
 
 	if (size > i->size - i->have)
-		return cx_fail(err, CONEX_STAGE_IMAGE, -EFBIG, NULL, "the manifest says it has less: whoever sends it is wrong, or lies",
-			"a blob of %llu bytes", (unsigned long long)i->size);
+		return cx_fail(err, CONEX_STAGE_IMAGE, -EFBIG, NULL, "the manifest says it has less: whoever sends it is wrong, "
+			"or lies", "a blob of %llu bytes", (unsigned long long)i->size);
 	while (size) {
 		ssize_t n = pwrite(i->fd, from, size, (off_t)i->have);
 		int code = n < 0 ? -errno : -ENOSPC;
@@ -146,9 +145,9 @@ static int check(struct cx_ingest *i, const struct cx_digest *computed, conex_er
 		return 0;
 	cx_digest_print(&i->want, want);
 	cx_digest_print(computed, is);
-	cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "what came isn't what the manifest names: pull again; if that doesn't "
-		"help the registry, or something on the way to it, is broken", "blob %s of %llu bytes: got %s, %llu bytes", want,
-		(unsigned long long)i->size, is, (unsigned long long)i->have);
+	cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "what came isn't what the manifest names: pull again; if that "
+		"doesn't help the registry, or something on the way to it, is broken", "blob %s of %llu bytes: got %s, %llu bytes",
+		want, (unsigned long long)i->size, is, (unsigned long long)i->have);
 	if (cx_ingest_restart(i, NULL) < 0)
 		i->have = 0;
 	return -EBADMSG;

@@ -66,7 +66,8 @@ int cx_mark_blob(struct cx_marks *m, const struct cx_digest *digest);
 /* The next one that is to be looked into: 1; 0: there is none */
 int cx_mark_next(struct cx_marks *m, struct cx_digest *ret);
 int cx_mark_layer(struct cx_marks *m, const struct cx_store *s, const char *name);
-/* Follows all that was marked: index, manifest, config, layers. -errno: something can't be read now (not: is missing) */
+/* Follows all that was marked: index, manifest, config, layers. -errno: something can't be read now; what is missing
+ * is no error. */
 int cx_mark_follow(struct cx_marks *m, const struct cx_store *s);
 int cx_marks_blob(const struct cx_marks *m, const struct cx_digest *digest);    /* 1, 0 */
 int cx_marks_layer(const struct cx_marks *m, const char *name);

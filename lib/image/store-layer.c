@@ -1,11 +1,12 @@
-/* Unpacked layers: layers/DIFFID-CHAINID/ with the tree in "root" and a file "about". Filled in tmp/, shown whole. */
+/* Unpacked layers: layers/DIFFID-CHAINID/ with the tree in "root" and a file "about". Filled in tmp/, shown
+ * whole. */
 #include "image/store-inside.h"
 
 #include <stdlib.h>
 
 /* A directory around each tree: that one is ours, whoever owns the tree (rootless: other ids), so that it can be
  * renamed; and only we get in. */
-#define ABOUT "parent=%192s bytes=%llu"
+#define ABOUT "parent=%193s bytes=%llu"
 
 static int fail(const struct cx_layer *l, int code, const char *call, conex_error **err)
 {
@@ -134,8 +135,8 @@ static int begin(struct cx_layer *l, unsigned flags)
 	return r < 0 ? r : 0;
 }
 
-int cx_layer_begin(struct cx_store_lease *lease, const char *name, const char *parent, unsigned flags, struct cx_layer **ret,
-	conex_error **err)
+int cx_layer_begin(struct cx_store_lease *lease, const char *name, const char *parent, unsigned flags,
+	struct cx_layer **ret, conex_error **err)
 {
 	struct cx_layer *l;
 	int r = cx_store_lease_hold_layer(lease, name, err);
@@ -187,7 +188,8 @@ static int commit(struct cx_layer *l, uint64_t bytes)
 	cx_autoclose int lock = -1;
 	int r;
 
-	snprintf(about, sizeof about, "parent=%s bytes=%llu\n", *l->parent ? l->parent : "none", (unsigned long long)bytes);
+	snprintf(about, sizeof about, "parent=%s bytes=%llu\n", *l->parent ? l->parent : "none",
+		(unsigned long long)bytes);
 	r = cx_store_write(l->dir, "about", about, 0);
 	if (r == 0)
 		r = sync_tree(l);       /* "about" with it */
@@ -244,8 +246,8 @@ static int fits(const struct cx_store *s, const char *name, const char *diff, co
 	char is[CX_LAYER_NAME];
 	size_t n = strlen(diff);
 
-	return !strncmp(name, diff, n) && name[n] == '-' && cx_layer_is_name(name) && cx_layer_about(s, name, is, NULL) == 0
-		&& !strcmp(is, parent);
+	return !strncmp(name, diff, n) && name[n] == '-' && cx_layer_is_name(name)
+		&& cx_layer_about(s, name, is, NULL) == 0 && !strcmp(is, parent);
 }
 
 int cx_store_find_layers(const struct cx_store *s, const struct cx_digest *diff_ids, size_t count,

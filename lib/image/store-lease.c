@@ -71,7 +71,8 @@ static int take(struct cx_store_lease *l, enum cx_store_lease_kind kind)
 	return r == 0 && kind == CX_LEASE_LASTING ? cx_store_sync_folder(l->store, "leases") : r;
 }
 
-int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struct cx_store_lease **ret, conex_error **err)
+int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struct cx_store_lease **ret,
+	conex_error **err)
 {
 	struct cx_store_lease *l = calloc(1, sizeof *l);
 	int r;

@@ -1,8 +1,8 @@
 /* Removing trees that strangers made: of any depth, with any names, without leaving them. */
 #include "image/store-inside.h"
 
-#include <dirent.h>
 #include <stdlib.h>
+#include "base/kernel.h"
 
 /* Descriptors at once. What is deeper is moved up to the top, and is its turn later. */
 enum { DEPTH = 24 };
@@ -27,6 +27,7 @@ static void move_up(struct removal *r, int dir, const char *name)
 	char up[32];
 	int e;
 
+	fchmodat(dir, name, 0700, 0);   /* its ".." is changed: one must be able to write it */
 	do {
 		snprintf(up, sizeof up, ".moved-%u", r->moved++);
 		e = renameat2(dir, name, r->top, up, RENAME_NOREPLACE);
@@ -35,29 +36,46 @@ static void move_up(struct removal *r, int dir, const char *name)
 		note(r, -errno);
 }
 
+/* Never into a mount, be it of this file system; without openat2 at least not into another. -errno */
+static int enter(const struct removal *r, int dir, const char *name)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	cx_autoclose int fd = cx_sys_openat2(dir, name, (uint64_t)flags, 0, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+	struct stat st;
+
+	if (fd < 0 && errno == ENOSYS)
+		fd = openat(dir, name, flags);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return st.st_dev == r->device ? cx_steal_fd(&fd) : -EXDEV;
+}
+
+/* A layer's directory may have any mode. */
+static int enter_anyhow(const struct removal *r, int dir, const char *name)
+{
+	int fd = enter(r, dir, name);
+
+	if (fd == -EACCES && fchmodat(dir, name, 0700, 0) == 0)
+		fd = enter(r, dir, name);
+	if (fd >= 0)
+		fchmod(fd, 0700);
+	return fd;
+}
+
 /* A directory that isn't empty. */
 static void remove_below(struct removal *r, int dir, const char *name, int depth)
 {
 	cx_autoclose int below = -1;
-	struct stat st;
 
 	if (depth == DEPTH) {
 		move_up(r, dir, name);
 		return;
 	}
-	below = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (below < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0) /* a layer's directory may have any mode */
-		below = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (below < 0 || fstat(below, &st) < 0) {
-		note(r, -errno);
+	below = enter_anyhow(r, dir, name);
+	if (below < 0) {
+		note(r, below);
 		return;
 	}
-	if (st.st_dev != r->device) {
-		note(r, -EBUSY);
-		return;
-	}
-	if ((st.st_mode & 0700) != 0700)
-		fchmod(below, 0700);
 	empty(r, below, depth + 1);
 	if (unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT && errno != ENOTEMPTY)
 		note(r, -errno);
@@ -73,7 +91,7 @@ static void remove_one(struct removal *r, int dir, const char *name, int depth)
 	}
 	if (unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return;
-	if (errno == ENOTEMPTY || errno == EEXIST)
+	if (errno == ENOTEMPTY || errno == EEXIST || errno == EBUSY)    /* EBUSY: it is a mount, entering tells */
 		remove_below(r, dir, name, depth);
 	else
 		note(r, -errno);
@@ -116,9 +134,14 @@ int cx_store_remove(int dir, const char *name)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
+	if (unlinkat(dir, name, AT_REMOVEDIR) == 0)
+		return 0;
 	top = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (top < 0 && errno == EACCES && fchmodat(dir, name, 0700, 0) == 0)
+		top = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (top < 0)
 		return -errno;
+	fchmod(top, 0700);
 	r = empty_top(top);
 	if (unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT && r == 0)
 		r = -errno;

@@ -19,13 +19,16 @@ static const char *mend_for(int code)
 	case -ENOSPC:
 		return "the disk is full: free some of it, or remove images that nobody uses (conex_prune)";
 	case -EDQUOT:
-		return "this user's or project's quota is used up: free some of it, or remove images that nobody uses (conex_prune)";
+		return "this user's or project's quota is used up: free some of it, or remove images that nobody uses "
+			"(conex_prune)";
 	case -EIO:
 		return "the disk can't be read or written: the kernel's log says more; then verify the store";
 	case -EROFS:
 		return "the file system is read-only: give a store on another one";
 	case -EFBIG:
 		return "RLIMIT_FSIZE or the file system doesn't allow such a large file";
+	case -EBUSY:
+		return "another process is bringing it just now: wait for that";
 	case -EACCES:
 	case -EPERM:
 		return "the store belongs to one user: give one of your own in conex_options.store";

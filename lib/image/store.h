@@ -38,11 +38,12 @@ struct cx_store_lease {
 	struct cx_store *store; /* borrowed */
 	char id[CX_LEASE_ID];   /* a word without blanks, for a journal */
 };
-int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struct cx_store_lease **ret, conex_error **err);
+int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struct cx_store_lease **ret,
+	conex_error **err);
 /* From then on it stays, if it is there: 1; 0: it isn't, or not yet. Of a manifest or an index also all that it
  * leads to: config, layers, unpacked layers. */
 int cx_store_lease_hold(struct cx_store_lease *l, const struct cx_digest *digest, conex_error **err);
-int cx_store_lease_hold_layer(struct cx_store_lease *l, const char *layer, conex_error **err);      /* and those below it */
+int cx_store_lease_hold_layer(struct cx_store_lease *l, const char *layer, conex_error **err); /* and those below it */
 /* The handle alone; the lease stays, for others by its id. */
 void cx_store_lease_free(struct cx_store_lease *l);
 /* Gives it back; frees nothing. 0 also if there is none. */
@@ -50,8 +51,9 @@ int cx_store_lease_return(struct cx_store *s, const char *id, conex_error **err)
 
 /* ---- blobs ---- */
 
-int cx_store_has_blob(const struct cx_store *s, const struct cx_digest *digest);        /* 1, 0: now; a lease keeps it so */
-int cx_store_open_blob(const struct cx_store *s, const struct cx_digest *digest, uint64_t *ret_size, conex_error **err);
+int cx_store_has_blob(const struct cx_store *s, const struct cx_digest *digest); /* 1, 0: now; a lease keeps it so */
+int cx_store_open_blob(const struct cx_store *s, const struct cx_digest *digest, uint64_t *ret_size,
+	conex_error **err);
 /* A small one, whole, NUL-terminated (free); -EFBIG beyond CX_DOCUMENT_MAX. */
 int cx_store_read_blob(const struct cx_store *s, const struct cx_digest *digest, char **ret, size_t *ret_size,
 	conex_error **err);
@@ -78,8 +80,9 @@ int cx_ingest_begin(struct cx_store_lease *l, const struct cx_digest *want, uint
 int cx_ingest_append(struct cx_ingest *i, const void *bytes, size_t size, conex_error **err);
 /* Again from the beginning: the registry won't give the rest alone. */
 int cx_ingest_restart(struct cx_ingest *i, conex_error **err);
-/* The size must be right and `computed`, of all bytes, what was wanted: -EBADMSG otherwise, and it begins anew. With 0
- * it is a blob, and only cx_ingest_close is left to do. */
+/* The size must be right and `computed`, of all bytes, what was wanted: -EBADMSG otherwise, and it begins anew (if it
+ * was resumed, what was there may have been wrong: try once more). With 0 it is a blob, and only cx_ingest_close is
+ * left to do. */
 int cx_ingest_commit(struct cx_ingest *i, const struct cx_digest *computed, conex_error **err);
 void cx_ingest_close(struct cx_ingest *i);      /* what there is stays, to be resumed */
 void cx_ingest_abort(struct cx_ingest *i);      /* and this removes it */
@@ -88,9 +91,9 @@ uint64_t cx_store_partial(const struct cx_store *s, const struct cx_digest *dige
 
 /* ---- unpacked layers ---- */
 
-/* "DIFFID-CHAINID" in hex digits: one directory for each layer and what it lies on. */
+/* "DIFFID-CHAINID" in hex digits: one directory for each layer and what it lies on. -EINVAL: a chain's is sha256 */
 enum { CX_LAYER_NAME = 128 + 1 + 64 + 1 };
-int cx_layer_name(const struct cx_digest *diff_id, const struct cx_digest *chain_id, char name[CX_LAYER_NAME]); /* -EINVAL */
+int cx_layer_name(const struct cx_digest *diff_id, const struct cx_digest *chain_id, char name[CX_LAYER_NAME]);
 
 struct cx_layer {
 	struct cx_store *store;
@@ -100,8 +103,8 @@ struct cx_layer {
 };
 /* 0: begun, with an empty tree. 1: it is there. -EBUSY, CX_INGEST_WAIT: as above. -ENOENT: `parent` isn't there
  * (NULL: the lowest layer). The lease holds it from now on. */
-int cx_layer_begin(struct cx_store_lease *l, const char *name, const char *parent, unsigned flags, struct cx_layer **ret,
-	conex_error **err);
+int cx_layer_begin(struct cx_store_lease *l, const char *name, const char *parent, unsigned flags,
+	struct cx_layer **ret, conex_error **err);
 int cx_layer_commit(struct cx_layer *l, uint64_t bytes, conex_error **err); /* bytes: for cx_store_usage */
 void cx_layer_close(struct cx_layer *l);        /* one that wasn't committed is gone */
 int cx_store_open_layer(const struct cx_store *s, const char *name, conex_error **err); /* the tree's directory */
@@ -122,6 +125,7 @@ int cx_store_put_image(struct cx_store *s, const struct cx_reference *name, cons
 /* By tag, or by digest: then any name of that repository will do. -ENOENT */
 int cx_store_get_image(const struct cx_store *s, const struct cx_reference *name, struct cx_digest *ret,
 	conex_error **err);
+/* By name. */
 int cx_store_list_images(const struct cx_store *s, struct cx_image **ret, conex_error **err);  /* count; one free */
 int cx_store_delete_image(struct cx_store *s, const struct cx_reference *name, conex_error **err);
 

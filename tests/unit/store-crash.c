@@ -454,6 +454,25 @@ TEST(verified)
 
 /* ---- disks that are full ---- */
 
+/* Mounts of one's own: as root, or in a user namespace where one keeps one's id. 0, 77 */
+static int own_mounts(void)
+{
+	char map[64];
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+
+	if (unshare(uid ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS) < 0)
+		return 77;
+	snprintf(map, sizeof map, "%u %u 1", uid, uid);
+	if (uid && cx_file_write(AT_FDCWD, "/proc/self/uid_map", map) < 0)
+		return 77;
+	snprintf(map, sizeof map, "%u %u 1", gid, gid);
+	if (uid && (cx_file_write(AT_FDCWD, "/proc/self/setgroups", "deny") < 0
+		    || cx_file_write(AT_FDCWD, "/proc/self/gid_map", map) < 0))
+		return 77;
+	return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? 77 : 0;
+}
+
 /* In a small tmpfs of its own. Steps that went wrong are told by number. */
 static int fill(void *data)
 {
@@ -466,8 +485,7 @@ static int fill(void *data)
 	uint64_t have;
 	int r;
 
-	if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS) < 0
-	    || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("none", data, "tmpfs", 0, "size=256k,mode=700") < 0)
+	if (own_mounts() || mount("none", data, "tmpfs", 0, "size=256k,mode=700") < 0)
 		return 77;
 	if (cx_store_open(data, 0, &s, NULL) < 0 || cx_store_lease_take(s, CX_LEASE_PROCESS, &l, NULL) < 0
 	    || cx_ingest_begin(l, &want, 1 << 20, 0, &i, NULL) != 0)
@@ -500,6 +518,53 @@ TEST(full_disk)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
 		SKIP("no tmpfs may be mounted here");
 	CHECK_INT(status, 0);
+}
+
+/* Mounts in what is to be removed (one of the same file system): not entered, told of, gone when they are. */
+static int trap(void *data)
+{
+	struct cx_store *s = store_open();
+	char path[200], outside[200];
+	struct cx_store_gone gone;
+
+	(void)data;
+	snprintf(outside, sizeof outside, "%s/quarantine", store_path);
+	snprintf(path, sizeof path, "%s/tmp/trash-old", store_path);
+	if (own_mounts())
+		return 77;
+	mkdir(path, 0700);
+	strcat(path, "/a");
+	mkdir(path, 0700);
+	if (mount("none", path, "tmpfs", 0, NULL) < 0)
+		return 77;
+	path[strlen(path) - 1] = 'b';
+	mkdir(path, 0700);
+	if (mount(outside, path, NULL, MS_BIND, NULL) < 0)
+		return 77;
+	for (int i = 0; i < 2; i++)
+		if (cx_store_collect(s, 1000, &gone, NULL) < 0 || gone.left != 1 || store_count("tmp") != 1)
+			return 1;
+	return 0;
+}
+
+TEST(mount_traps)
+{
+	struct cx_store *s = store_new();
+	struct cx_store_gone gone;
+	int status;
+
+	CHECK_INT(cx_store_write(s->root, "quarantine/canary", "x", 0), 0);
+	status = reap(start(trap, NULL));
+	CHECK_INT(store_count("quarantine"), 1);
+	if (WIFEXITED(status) && WEXITSTATUS(status) != 77) {
+		CHECK_INT(status, 0);
+		CHECK_INT(cx_store_collect(s, 1000, &gone, NULL), 0);   /* their namespace is gone */
+		CHECK_INT(gone.left + (size_t)store_count("tmp"), 0);
+		CHECK_INT(store_count("quarantine"), 1);
+	}
+	store_end(s);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		SKIP("no tmpfs may be mounted here");
 }
 
 static int write_too_much(void *data)
@@ -549,7 +614,7 @@ TEST(deep_trees)
 		}
 		mkdirat(dir, "d", 0700);
 		next = openat(dir, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (i % 7 == 0)
+		if (i % 7 == 0 || i == 24)
 			fchmod(dir, 0);
 		close(dir);
 		dir = next;
@@ -576,5 +641,6 @@ int main(void)
 	RUN(full_disk);
 	RUN(file_too_large);
 	RUN(deep_trees);
+	RUN(mount_traps);
 	return test_end();
 }

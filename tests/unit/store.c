@@ -320,6 +320,54 @@ TEST(layers)
 	store_end(s);
 }
 
+/* Names of sha512 are the longest; and of another's parent. */
+TEST(long_layer_names)
+{
+	static const unsigned char bytes[64] = { 1 }, more[64] = { 2 };
+	struct cx_store *s = store_new();
+	struct cx_store_lease *l = store_lease(s, CX_LEASE_PROCESS);
+	struct cx_digest ids[2] = { cx_digest_of(CX_DIGEST_SHA512, bytes), cx_digest_of(CX_DIGEST_SHA512, more) };
+	struct cx_digest chain = cx_digest_of(CX_DIGEST_SHA256, more);
+	char names[2][CX_LAYER_NAME], found[2][CX_LAYER_NAME], parent[CX_LAYER_NAME];
+	struct cx_layer *layer = NULL;
+	uint64_t size;
+
+	for (int i = 0; i < 2; i++) {
+		CHECK_INT(cx_layer_name(&ids[i], &chain, names[i]), 0);
+		CHECK_INT(cx_layer_begin(l, names[i], i ? names[0] : NULL, 0, &layer, NULL), 0);
+		CHECK_INT(cx_layer_commit(layer, UINT64_MAX - 1, NULL), 0);
+		cx_layer_close(layer);
+	}
+	CHECK_INT(cx_store_find_layers(s, ids, 2, found, NULL), 2);
+	CHECK_STR(found[1], names[1]);
+	CHECK(cx_layer_about(s, names[1], parent, &size) == 0 && size == UINT64_MAX - 1);
+	CHECK_STR(parent, names[0]);
+	store_give(l);
+	store_end(s);
+}
+
+/* All of it once more with every byte on the disk. */
+TEST(synced)
+{
+	struct cx_store *s = store_new(), *synced = NULL;
+	struct cx_reference name = store_name("x");
+	struct cx_store_lease *l;
+	struct store_image image;
+	char names[8][CX_LAYER_NAME];
+
+	CHECK_INT(cx_store_open(store_path, 0, &synced, NULL), 0);
+	l = store_lease(synced, CX_LEASE_LASTING);
+	CHECK_INT(store_put_image(l, 1, 2, &image, NULL), 0);
+	CHECK_INT(store_unpack(l, &image, 2, names, NULL), 0);
+	CHECK_INT(cx_store_put_image(synced, &name, &image.manifest, NULL), 0);
+	store_give(l);
+	CHECK_INT(cx_store_collect(synced, 0, NULL, NULL), 0);
+	CHECK_INT(cx_store_is_whole(s, &image.manifest, NULL), 1);
+	CHECK_INT(cx_store_find_layers(s, image.diff_ids, 2, names, NULL), 2);
+	cx_store_close(synced);
+	store_end(s);
+}
+
 TEST(layer_names)
 {
 	char name[CX_LAYER_NAME];
@@ -454,6 +502,8 @@ int main(void)
 	RUN(whole);
 	RUN(layers);
 	RUN(layer_names);
+	RUN(long_layer_names);
+	RUN(synced);
 	RUN(collecting);
 	RUN(leases);
 	RUN(old_leases);
