@@ -12,6 +12,27 @@
 
 static char store_path[64];
 
+/* The exit status of a child. */
+static inline int reap(pid_t pid)
+{
+	int status = -1;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+static inline pid_t start(int (*run)(void *), void *data)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		_exit(run(data));
+	return pid;
+}
+
 /* Four times FNV-1a, with a different beginning each. */
 static inline struct cx_digest store_hash(const void *bytes, size_t size)
 {
