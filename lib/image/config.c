@@ -303,7 +303,7 @@ void cx_image_config_free(struct cx_image_config *c)
 	free(c);
 }
 
-int cx_image_config_check(const struct cx_image_config *c, const struct cx_manifest *m,
+int cx_image_config_check(const struct cx_image_config *c, const struct cx_image_manifest *m,
 	const struct cx_platform *wanted, conex_error **err)
 {
 	char counts[96], is[CX_PLATFORM_TEXT], want[CX_PLATFORM_TEXT], mend[CX_PLATFORM_TEXT + 64];

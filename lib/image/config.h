@@ -38,7 +38,7 @@ void cx_image_config_free(struct cx_image_config *c);
 
 /* Do config and manifest speak of the same layers, and is it the platform that was wanted (NULL: any)? -EINVAL
  * -ENOENT (another platform) */
-int cx_image_config_check(const struct cx_image_config *c, const struct cx_manifest *m,
+int cx_image_config_check(const struct cx_image_config *c, const struct cx_image_manifest *m,
 	const struct cx_platform *wanted, conex_error **err);
 
 /* The layer of a runtime-spec that image-spec's conversion.md asks for: process.args, env, cwd, and annotations

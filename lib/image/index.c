@@ -40,7 +40,7 @@ static int read_offer(const json_t *from, size_t i, struct cx_offer *o, conex_er
 	return 0;
 }
 
-int cx_index_read(const json_t *root, struct cx_manifest *m, conex_error **err)
+int cx_index_read(const json_t *root, struct cx_image_manifest *m, conex_error **err)
 {
 	const json_t *list = json_object_get(root, "manifests");
 	int r = 0;
@@ -57,7 +57,7 @@ int cx_index_read(const json_t *root, struct cx_manifest *m, conex_error **err)
 }
 
 /* All platforms that there are, as a mend. */
-static int refuse_all(const struct cx_manifest *index, const struct cx_platform *wanted, conex_error **err)
+static int refuse_all(const struct cx_image_manifest *index, const struct cx_platform *wanted, conex_error **err)
 {
 	char want[CX_PLATFORM_TEXT], text[CX_PLATFORM_TEXT];
 	cx_autostr there = { .data = NULL };
@@ -76,7 +76,7 @@ static int refuse_all(const struct cx_manifest *index, const struct cx_platform 
 		there.data ? there.data : "", shown > 16 ? " and more" : "");
 }
 
-int cx_manifest_choose(const struct cx_manifest *index, const struct cx_platform *wanted,
+int cx_image_manifest_choose(const struct cx_image_manifest *index, const struct cx_platform *wanted,
 	const struct cx_descriptor **ret, conex_error **err)
 {
 	const struct cx_descriptor *best = NULL, *plain = NULL;

@@ -127,7 +127,7 @@ static int is_said(const char *type)
 	return type && *type && strncasecmp(type, "application/json", 16);
 }
 
-static int decide_type(const json_t *root, const char *type, struct cx_manifest *m, conex_error **err)
+static int decide_type(const json_t *root, const char *type, struct cx_image_manifest *m, conex_error **err)
 {
 	const json_t *field = json_object_get(root, "mediaType");
 	int r = cx_media_of(type, NULL) == CX_MEDIA_SCHEMA1 ? refuse_schema1(err) : decide_kind(root, &m->kind, err);
@@ -156,7 +156,7 @@ int cx_descriptor_read(const json_t *from, const char *where, struct cx_descript
 	return 0;
 }
 
-static int read_config(const json_t *root, struct cx_manifest *m, conex_error **err)
+static int read_config(const json_t *root, struct cx_image_manifest *m, conex_error **err)
 {
 	const char *type = cx_json_text(root, "config.mediaType");
 	int r = cx_descriptor_read(json_object_get(root, "config"), "config", &m->config, err);
@@ -168,7 +168,7 @@ static int read_config(const json_t *root, struct cx_manifest *m, conex_error **
 	return r;
 }
 
-static int read_layer(const json_t *from, size_t i, struct cx_manifest *m, conex_error **err)
+static int read_layer(const json_t *from, size_t i, struct cx_image_manifest *m, conex_error **err)
 {
 	const char *type = cx_json_text(from, "mediaType");
 	struct cx_descriptor *d = &m->layers[i];
@@ -190,7 +190,7 @@ static int read_layer(const json_t *from, size_t i, struct cx_manifest *m, conex
 	return 0;
 }
 
-static int read_layers(const json_t *root, struct cx_manifest *m, conex_error **err)
+static int read_layers(const json_t *root, struct cx_image_manifest *m, conex_error **err)
 {
 	const json_t *list = json_object_get(root, "layers");
 	char count[32];
@@ -207,11 +207,12 @@ static int read_layers(const json_t *root, struct cx_manifest *m, conex_error **
 	for (size_t i = 0; r == 0 && i < m->layer_count; i++)
 		r = read_layer(json_array_get(list, i), i, m, err);
 	if (r == 0 && m->layer_bytes > (uint64_t)CX_LAYER_BYTES_MAX)
-		return cx_document_refuse(err, -EINVAL, "manifest", NULL, "all layers together have at most 1 TiB", "layers[].size");
+		return cx_document_refuse(err, -EINVAL, "manifest", NULL, "all layers together have at most 1 TiB",
+			"layers[].size");
 	return r;
 }
 
-static int read_document(const json_t *root, const char *type, struct cx_manifest *m, conex_error **err)
+static int read_document(const json_t *root, const char *type, struct cx_image_manifest *m, conex_error **err)
 {
 	int r = check_spelling(root, err);
 
@@ -225,9 +226,10 @@ static int read_document(const json_t *root, const char *type, struct cx_manifes
 	return r < 0 ? r : read_layers(root, m, err);
 }
 
-int cx_manifest_parse(const char *bytes, size_t size, const char *type, struct cx_manifest **ret, conex_error **err)
+int cx_image_manifest_parse(const char *bytes, size_t size, const char *type, struct cx_image_manifest **ret,
+	conex_error **err)
 {
-	struct cx_manifest *m = calloc(1, sizeof *m);
+	struct cx_image_manifest *m = calloc(1, sizeof *m);
 	json_t *root = NULL;
 	int r;
 
@@ -238,14 +240,14 @@ int cx_manifest_parse(const char *bytes, size_t size, const char *type, struct c
 		r = read_document(root, type, m, err);
 	json_decref(root);
 	if (r < 0) {
-		cx_manifest_free(m);
+		cx_image_manifest_free(m);
 		return r;
 	}
 	*ret = m;
 	return 0;
 }
 
-void cx_manifest_free(struct cx_manifest *m)
+void cx_image_manifest_free(struct cx_image_manifest *m)
 {
 	if (!m)
 		return;

@@ -26,7 +26,7 @@ struct cx_offer {
 	int is_image;                   /* 0: an attestation, an artifact, a type we don't know */
 };
 
-struct cx_manifest {
+struct cx_image_manifest {
 	enum cx_media kind;             /* CX_MEDIA_MANIFEST or CX_MEDIA_INDEX */
 	const char *type;               /* its media type, static */
 	/* a manifest has these */
@@ -42,13 +42,14 @@ struct cx_manifest {
  * said. Refused: what may be read in two ways (manifests and layers in one document, keys given twice, a type
  * that contradicts), what is beyond the limits, artifacts, foreign layers, schema 1. -EINVAL -EFBIG
  * -EOPNOTSUPP */
-int cx_manifest_parse(const char *bytes, size_t size, const char *type, struct cx_manifest **ret, conex_error **err);
-void cx_manifest_free(struct cx_manifest *m);
+int cx_image_manifest_parse(const char *bytes, size_t size, const char *type, struct cx_image_manifest **ret,
+	conex_error **err);
+void cx_image_manifest_free(struct cx_image_manifest *m);
 
 /* Of an index the manifest (or the index below) for a platform: the best match, of equals the first. Where
  * nothing matches: the only image without a platform, whose config will tell. -ENOENT: there is none; the
  * error lists what there is. */
-int cx_manifest_choose(const struct cx_manifest *index, const struct cx_platform *wanted,
+int cx_image_manifest_choose(const struct cx_image_manifest *index, const struct cx_platform *wanted,
 	const struct cx_descriptor **ret, conex_error **err);
 
 #endif

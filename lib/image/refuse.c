@@ -12,7 +12,8 @@ enum { SHOWN = 80 };
 static size_t printable(const unsigned char *p)
 {
 	static const unsigned least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t size = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : (*p & 0xf0) == 0xe0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+	size_t size = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : (*p & 0xf0) == 0xe0 ? 3
+		: *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
 	unsigned c = size == 1 ? *p : *p & (0x7fu >> size);
 
 	for (size_t i = 1; i < size; i++) {

@@ -55,17 +55,17 @@ static int read_target(const struct cx_store *s, const char *path, struct cx_dig
 
 /* ---- putting ---- */
 
-static int read_manifest(const struct cx_store *s, const struct cx_digest *digest, struct cx_manifest **ret,
+static int read_manifest(const struct cx_store *s, const struct cx_digest *digest, struct cx_image_manifest **ret,
 	conex_error **err)
 {
 	cx_autofree char *bytes = NULL;
 	size_t size;
 	int r = cx_store_read_blob(s, digest, &bytes, &size, err);
 
-	return r < 0 ? r : cx_manifest_parse(bytes, size, NULL, ret, err);
+	return r < 0 ? r : cx_image_manifest_parse(bytes, size, NULL, ret, err);
 }
 
-static int has_parts(const struct cx_store *s, const struct cx_manifest *m, conex_error **err)
+static int has_parts(const struct cx_store *s, const struct cx_image_manifest *m, conex_error **err)
 {
 	for (size_t i = 0; i <= m->layer_count; i++) {
 		const struct cx_descriptor *d = i < m->layer_count ? &m->layers[i] : &m->config;
@@ -85,7 +85,7 @@ static int has_parts(const struct cx_store *s, const struct cx_manifest *m, cone
 /* 1: it is a manifest, and whole. 0: an index: its images are put into the list. -errno */
 static int look_into(const struct cx_store *s, struct cx_marks *m, const struct cx_digest *digest, conex_error **err)
 {
-	struct cx_manifest *manifest = NULL;
+	struct cx_image_manifest *manifest = NULL;
 	int r = read_manifest(s, digest, &manifest, err);
 
 	if (r == 0 && manifest->kind == CX_MEDIA_MANIFEST) {
@@ -95,7 +95,7 @@ static int look_into(const struct cx_store *s, struct cx_marks *m, const struct 
 	for (size_t i = 0; r == 0 && i < manifest->offer_count; i++)
 		if (manifest->offers[i].is_image)
 			r = cx_mark_blob(m, &manifest->offers[i].target.digest);
-	cx_manifest_free(manifest);
+	cx_image_manifest_free(manifest);
 	return r;
 }
 

@@ -48,8 +48,8 @@ int cx_store_stat_blob(const struct cx_store *s, const struct cx_digest *d, stru
 int cx_store_is_whole(const struct cx_store *s, const struct cx_digest *digest, conex_error **err);
 
 /* store-layer.c: the layer below ("": none), and what it was said to have. -errno */
-int cx_layer_about(const struct cx_store *s, const char *name, char parent[CX_LAYER_NAME], uint64_t *ret_bytes);
-int cx_layer_is_name(const char *name);
+int cx_store_layer_about(const struct cx_store *s, const char *name, char parent[CX_LAYER_NAME], uint64_t *ret_bytes);
+int cx_store_layer_is_name(const char *name);
 
 /* store-lease.c: each thing that a live lease holds, a digest or a layer; dead leases are moved into `trash` ("":
  * removed at once) and counted. With the store locked. -errno */

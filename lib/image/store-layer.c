@@ -8,12 +8,12 @@
  * renamed; and only we get in. */
 #define ABOUT "parent=%193s bytes=%llu"
 
-static int fail(const struct cx_layer *l, int code, const char *call, conex_error **err)
+static int fail(const struct cx_store_layer *l, int code, const char *call, conex_error **err)
 {
 	return cx_store_fail(err, l->store, code, call, "layer %s", l->name);
 }
 
-int cx_layer_name(const struct cx_digest *diff_id, const struct cx_digest *chain_id, char name[CX_LAYER_NAME])
+int cx_store_layer_name(const struct cx_digest *diff_id, const struct cx_digest *chain_id, char name[CX_LAYER_NAME])
 {
 	char diff[CX_DIGEST_TEXT], chain[CX_DIGEST_TEXT];
 
@@ -26,7 +26,7 @@ int cx_layer_name(const struct cx_digest *diff_id, const struct cx_digest *chain
 	return 0;
 }
 
-int cx_layer_is_name(const char *name)
+int cx_store_layer_is_name(const char *name)
 {
 	size_t n = strspn(name, "0123456789abcdef");
 
@@ -34,7 +34,7 @@ int cx_layer_is_name(const char *name)
 		&& strspn(name + n + 1, "0123456789abcdef") == 64;
 }
 
-int cx_layer_about(const struct cx_store *s, const char *name, char parent[CX_LAYER_NAME], uint64_t *ret_bytes)
+int cx_store_layer_about(const struct cx_store *s, const char *name, char parent[CX_LAYER_NAME], uint64_t *ret_bytes)
 {
 	char path[CX_STORE_PATH + CX_LAYER_NAME], text[512], word[CX_LAYER_NAME];
 	unsigned long long bytes;
@@ -44,7 +44,7 @@ int cx_layer_about(const struct cx_store *s, const char *name, char parent[CX_LA
 	n = cx_file_read(s->root, path, text, sizeof text);
 	if (n < 0)
 		return (int)n;
-	if (sscanf(text, ABOUT, word, &bytes) != 2 || (strcmp(word, "none") && !cx_layer_is_name(word)))
+	if (sscanf(text, ABOUT, word, &bytes) != 2 || (strcmp(word, "none") && !cx_store_layer_is_name(word)))
 		return -EBADMSG;
 	strcpy(parent, strcmp(word, "none") ? word : "");
 	if (ret_bytes)
@@ -56,18 +56,18 @@ static int is_there(const struct cx_store *s, const char *name)
 {
 	char parent[CX_LAYER_NAME];
 
-	return cx_layer_about(s, name, parent, NULL) == 0;
+	return cx_store_layer_about(s, name, parent, NULL) == 0;
 }
 
 /* ---- making one ---- */
 
-static void place(const struct cx_layer *l, const char *more, char path[CX_STORE_PATH + CX_LAYER_NAME])
+static void place(const struct cx_store_layer *l, const char *more, char path[CX_STORE_PATH + CX_LAYER_NAME])
 {
 	snprintf(path, CX_STORE_PATH + CX_LAYER_NAME, "tmp/layer-%s%s", l->name, more);
 }
 
 /* As with an ingest: made, opened and locked while nobody collects. */
-static int open_place(struct cx_layer *l, const char *path)
+static int open_place(struct cx_store_layer *l, const char *path)
 {
 	cx_autoclose int lock = cx_store_lock(l->store, LOCK_SH);
 
@@ -81,7 +81,7 @@ static int open_place(struct cx_layer *l, const char *path)
 	return l->dir < 0 ? l->dir : cx_store_flock(l->dir, LOCK_EX | LOCK_NB);
 }
 
-static int try_place(struct cx_layer *l, const char *path, unsigned flags)
+static int try_place(struct cx_store_layer *l, const char *path, unsigned flags)
 {
 	int r;
 
@@ -94,19 +94,17 @@ static int try_place(struct cx_layer *l, const char *path, unsigned flags)
 	return r < 0 ? r : cx_store_is_same(l->store, l->dir, path);
 }
 
-/* What a killed one left can't be gone on with: out of the way, for the collector (its owner may be another). */
-static int make_room(struct cx_layer *l, const char *path)
+/* What a killed one left can't be gone on with: out of the way, for the collector (its owner may be another). 1:
+ * there was nothing. */
+static int make_room(struct cx_store_layer *l, const char *path)
 {
+	cx_autofree char **names = NULL;
 	char trash[CX_STORE_PATH];
 	cx_autoclose int lock = -1;
-	int r;
+	int r = cx_state_names(l->dir, 1, &names);
 
-	if (mkdirat(l->dir, "root", 0755) == 0) {
-		l->root = openat(l->dir, "root", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		return l->root < 0 ? -errno : 1;
-	}
-	if (errno != EEXIST)
-		return -errno;
+	if (r <= 0)
+		return r < 0 ? r : 1;
 	r = cx_store_temporary("trash", trash);
 	if (r == 0)
 		r = lock = cx_store_lock(l->store, LOCK_SH);
@@ -115,7 +113,7 @@ static int make_room(struct cx_layer *l, const char *path)
 	return renameat(l->store->root, path, l->store->root, trash) < 0 ? -errno : 0;
 }
 
-static int begin(struct cx_layer *l, unsigned flags)
+static int begin(struct cx_store_layer *l, unsigned flags)
 {
 	char path[CX_STORE_PATH + CX_LAYER_NAME];
 	int r = 0;
@@ -135,10 +133,10 @@ static int begin(struct cx_layer *l, unsigned flags)
 	return r < 0 ? r : 0;
 }
 
-int cx_layer_begin(struct cx_store_lease *lease, const char *name, const char *parent, unsigned flags,
-	struct cx_layer **ret, conex_error **err)
+int cx_store_layer_begin(struct cx_store_lease *lease, const char *name, const char *parent, unsigned flags,
+	struct cx_store_layer **ret, conex_error **err)
 {
-	struct cx_layer *l;
+	struct cx_store_layer *l;
 	int r = cx_store_lease_hold_layer(lease, name, err);
 
 	if (r < 0)
@@ -147,27 +145,27 @@ int cx_layer_begin(struct cx_store_lease *lease, const char *name, const char *p
 	if (!l)
 		return cx_fail_memory(err);
 	l->store = lease->store;
-	l->dir = l->root = -1;
+	l->dir = -1;
 	snprintf(l->name, sizeof l->name, "%s", name);
 	snprintf(l->parent, sizeof l->parent, "%s", parent ? parent : "");
 	r = parent && !is_there(l->store, parent) ? -ENOENT : begin(l, flags);
 	if (r < 0)
 		fail(l, r, r == -ENOENT ? "parent" : "mkdir", err);
 	if (r != 0)
-		cx_layer_close(l);
+		cx_store_layer_close(l);
 	else
 		*ret = l;
 	return r;
 }
 
 /* Everything of the file system: a tree is many files, and one fsync each costs more. */
-static int sync_tree(const struct cx_layer *l)
+static int sync_tree(const struct cx_store_layer *l)
 {
 	return l->store->flags & CX_STORE_NO_SYNC ? 0 : syncfs(l->dir) < 0 ? -errno : 0;
 }
 
 /* One that is there without a good "about" is what a power failure left of it. */
-static int show(const struct cx_layer *l, const char *from, const char *to)
+static int show(const struct cx_store_layer *l, const char *from, const char *to)
 {
 	char trash[CX_STORE_PATH];
 	int root = l->store->root, r;
@@ -182,12 +180,17 @@ static int show(const struct cx_layer *l, const char *from, const char *to)
 	return r;
 }
 
-static int commit(struct cx_layer *l, uint64_t bytes)
+static int commit(struct cx_store_layer *l, uint64_t bytes)
 {
 	char about[512], from[CX_STORE_PATH + CX_LAYER_NAME], to[CX_STORE_PATH + CX_LAYER_NAME];
 	cx_autoclose int lock = -1;
+	struct stat st;
 	int r;
 
+	if (fstatat(l->dir, "root", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
 	snprintf(about, sizeof about, "parent=%s bytes=%llu\n", *l->parent ? l->parent : "none",
 		(unsigned long long)bytes);
 	r = cx_store_write(l->dir, "about", about, 0);
@@ -205,21 +208,20 @@ static int commit(struct cx_layer *l, uint64_t bytes)
 	return r < 0 ? r : cx_store_sync_folder(l->store, "layers");
 }
 
-int cx_layer_commit(struct cx_layer *l, uint64_t bytes, conex_error **err)
+int cx_store_layer_commit(struct cx_store_layer *l, uint64_t bytes, conex_error **err)
 {
 	int r = commit(l, bytes);
 
 	return r < 0 ? fail(l, r, "rename", err) : 0;
 }
 
-void cx_layer_close(struct cx_layer *l)
+void cx_store_layer_close(struct cx_store_layer *l)
 {
 	char path[CX_STORE_PATH + CX_LAYER_NAME], trash[CX_STORE_PATH];
 
 	if (!l)
 		return;
 	place(l, "", path);
-	cx_closep(&l->root);
 	if (l->dir >= 0 && cx_store_is_same(l->store, l->dir, path) && cx_store_flock(l->dir, LOCK_EX | LOCK_NB) == 0
 	    && cx_store_temporary("trash", trash) == 0 && renameat(l->store->root, path, l->store->root, trash) == 0)
 		cx_store_remove(l->store->root, trash);
@@ -235,7 +237,7 @@ int cx_store_open_layer(const struct cx_store *s, const char *name, conex_error 
 	int fd = -ENOENT;
 
 	snprintf(path, sizeof path, "layers/%.*s/root", CX_LAYER_NAME, name);
-	if (cx_layer_is_name(name))
+	if (cx_store_layer_is_name(name))
 		fd = cx_store_folder(s, path);
 	return fd < 0 ? cx_store_fail(err, s, fd, "open", "layer %.*s", CX_LAYER_NAME, name) : fd;
 }
@@ -246,8 +248,8 @@ static int fits(const struct cx_store *s, const char *name, const char *diff, co
 	char is[CX_LAYER_NAME];
 	size_t n = strlen(diff);
 
-	return !strncmp(name, diff, n) && name[n] == '-' && cx_layer_is_name(name)
-		&& cx_layer_about(s, name, is, NULL) == 0 && !strcmp(is, parent);
+	return !strncmp(name, diff, n) && name[n] == '-' && cx_store_layer_is_name(name)
+		&& cx_store_layer_about(s, name, is, NULL) == 0 && !strcmp(is, parent);
 }
 
 int cx_store_find_layers(const struct cx_store *s, const struct cx_digest *diff_ids, size_t count,

@@ -130,7 +130,7 @@ int cx_store_lease_hold_layer(struct cx_store_lease *l, const char *layer, conex
 	struct stat st;
 	int r;
 
-	if (!cx_layer_is_name(layer))
+	if (!cx_store_layer_is_name(layer))
 		return fail(l, -EINVAL, NULL, err);
 	snprintf(text, sizeof text, LAYER "%s", layer);
 	r = hold(l, text);

@@ -64,7 +64,7 @@ int cx_mark_layer(struct cx_marks *m, const struct cx_store *s, const char *name
 		r = add(&m->layers, name, strlen(name) + 1, by_name);
 		if (r <= 0)
 			return r;
-		r = cx_layer_about(s, name, parent, NULL);
+		r = cx_store_layer_about(s, name, parent, NULL);
 		if (r == -ENOENT || r == -EBADMSG)
 			return 0;
 		if (r < 0)
@@ -110,7 +110,7 @@ static int follow_config(struct cx_marks *m, const struct cx_store *s, const str
 	return r < 0 ? r : 0;
 }
 
-static int follow_manifest(struct cx_marks *m, const struct cx_store *s, const struct cx_manifest *manifest)
+static int follow_manifest(struct cx_marks *m, const struct cx_store *s, const struct cx_image_manifest *manifest)
 {
 	int r = cx_mark_blob(m, &manifest->config.digest);
 
@@ -123,7 +123,7 @@ static int follow_manifest(struct cx_marks *m, const struct cx_store *s, const s
 static int follow(struct cx_marks *m, const struct cx_store *s, const struct cx_digest *digest)
 {
 	cx_autofree char *bytes = NULL;
-	struct cx_manifest *manifest = NULL;
+	struct cx_image_manifest *manifest = NULL;
 	size_t size;
 	int r = load(s, digest, &bytes, &size);
 
@@ -131,14 +131,14 @@ static int follow(struct cx_marks *m, const struct cx_store *s, const struct cx_
 		return r == -ENOENT ? 0 : r;
 	if (size == 0 || bytes[0] == '\x1f' || bytes[0] == '\x28')     /* gzip, zstd */
 		return 0;
-	r = cx_manifest_parse(bytes, size, NULL, &manifest, NULL);
+	r = cx_image_manifest_parse(bytes, size, NULL, &manifest, NULL);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	if (manifest->kind == CX_MEDIA_MANIFEST)
 		r = follow_manifest(m, s, manifest);
 	for (size_t i = 0; r == 0 && i < manifest->offer_count; i++)
 		r = cx_mark_blob(m, &manifest->offers[i].target.digest);
-	cx_manifest_free(manifest);
+	cx_image_manifest_free(manifest);
 	return r;
 }
 

@@ -103,7 +103,7 @@ static int count_layers(const struct cx_store *s, uint64_t *bytes, size_t *count
 	int n = dir < 0 ? dir : cx_state_names(dir, 0, &names);
 
 	for (int i = 0; i < n; i++)
-		if (cx_layer_is_name(names[i]) && cx_layer_about(s, names[i], parent, &size) == 0) {
+		if (cx_store_layer_is_name(names[i]) && cx_store_layer_about(s, names[i], parent, &size) == 0) {
 			*bytes += size;
 			++*count;
 		}

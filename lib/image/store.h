@@ -43,7 +43,7 @@ int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struc
 /* From then on it stays, if it is there: 1; 0: it isn't, or not yet. Of a manifest or an index also all that it
  * leads to: config, layers, unpacked layers. */
 int cx_store_lease_hold(struct cx_store_lease *l, const struct cx_digest *digest, conex_error **err);
-int cx_store_lease_hold_layer(struct cx_store_lease *l, const char *layer, conex_error **err); /* and those below it */
+int cx_store_lease_hold_layer(struct cx_store_lease *l, const char *layer, conex_error **err); /* and those below */
 /* The handle alone; the lease stays, for others by its id. */
 void cx_store_lease_free(struct cx_store_lease *l);
 /* Gives it back; frees nothing. 0 also if there is none. */
@@ -93,20 +93,20 @@ uint64_t cx_store_partial(const struct cx_store *s, const struct cx_digest *dige
 
 /* "DIFFID-CHAINID" in hex digits: one directory for each layer and what it lies on. -EINVAL: a chain's is sha256 */
 enum { CX_LAYER_NAME = 128 + 1 + 64 + 1 };
-int cx_layer_name(const struct cx_digest *diff_id, const struct cx_digest *chain_id, char name[CX_LAYER_NAME]);
+int cx_store_layer_name(const struct cx_digest *diff_id, const struct cx_digest *chain_id, char name[CX_LAYER_NAME]);
 
-struct cx_layer {
+struct cx_store_layer {
 	struct cx_store *store;
 	char name[CX_LAYER_NAME], parent[CX_LAYER_NAME];
-	int dir;                /* where it is made; locked */
-	int root;               /* what is to be filled: the layer's own tree */
+	int dir;                /* where it is made, locked: its tree becomes "root" in it, other names are no matter */
 };
-/* 0: begun, with an empty tree. 1: it is there. -EBUSY, CX_INGEST_WAIT: as above. -ENOENT: `parent` isn't there
+/* 0: begun, with an empty directory. 1: it is there. -EBUSY, CX_INGEST_WAIT: as above. -ENOENT: `parent` isn't there
  * (NULL: the lowest layer). The lease holds it from now on. */
-int cx_layer_begin(struct cx_store_lease *l, const char *name, const char *parent, unsigned flags,
-	struct cx_layer **ret, conex_error **err);
-int cx_layer_commit(struct cx_layer *l, uint64_t bytes, conex_error **err); /* bytes: for cx_store_usage */
-void cx_layer_close(struct cx_layer *l);        /* one that wasn't committed is gone */
+int cx_store_layer_begin(struct cx_store_lease *l, const char *name, const char *parent, unsigned flags,
+	struct cx_store_layer **ret, conex_error **err);
+/* `bytes`: of its tree, for cx_store_usage. -ENOENT: there is no "root" */
+int cx_store_layer_commit(struct cx_store_layer *l, uint64_t bytes, conex_error **err);
+void cx_store_layer_close(struct cx_store_layer *l);        /* one that wasn't committed is gone */
 int cx_store_open_layer(const struct cx_store *s, const char *name, conex_error **err); /* the tree's directory */
 /* The directories of an image's layers, the lowest first, as far as they are unpacked: how many. */
 int cx_store_find_layers(const struct cx_store *s, const struct cx_digest *diff_ids, size_t count,
@@ -118,8 +118,8 @@ struct cx_image {
 	struct cx_reference name;
 	struct cx_digest target;        /* of its manifest, or index */
 };
-/* -ENOENT: something of it isn't in the store (of an index, one manifest with all its parts is enough). An earlier image
- * of that name loses it. */
+/* -ENOENT: something of it isn't in the store (of an index, one manifest with all its parts is enough). An earlier
+ * image of that name loses it. */
 int cx_store_put_image(struct cx_store *s, const struct cx_reference *name, const struct cx_digest *target,
 	conex_error **err);
 /* By tag, or by digest: then any name of that repository will do. -ENOENT */

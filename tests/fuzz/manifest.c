@@ -12,18 +12,18 @@ static void must(int so)
 static void take_manifest(const char *bytes, size_t size, const char *type)
 {
 	const struct cx_descriptor *d;
-	struct cx_manifest *m = NULL;
+	struct cx_image_manifest *m = NULL;
 	struct cx_platform here;
 	conex_error *err = NULL;
 
-	if (cx_manifest_parse(bytes, size, type, &m, &err) == 0) {
+	if (cx_image_manifest_parse(bytes, size, type, &m, &err) == 0) {
 		must(m->layer_count <= CX_LAYERS_MAX && m->layer_bytes <= (uint64_t)CX_LAYER_BYTES_MAX);
 		if (cx_platform_parse("linux/arm64", &here, NULL) == 0 && m->kind == CX_MEDIA_INDEX)
-			must(cx_manifest_choose(m, &here, &d, &err) == 0 || *conex_error_text(err));
+			must(cx_image_manifest_choose(m, &here, &d, &err) == 0 || *conex_error_text(err));
 	} else {
 		must(*conex_error_text(err) != '\0');
 	}
-	cx_manifest_free(m);
+	cx_image_manifest_free(m);
 	conex_error_free(err);
 }
 

@@ -31,7 +31,8 @@ static struct cx_image_config *must_parse(const char *text)
 }
 
 static const char full[] = "{'created':'2015-10-31T22:22:56.015925234Z','author':'Alyssa P. Hacker <a@example.com>',"
-	"'architecture':'arm64','variant':'v8','os':'linux','os.version':'1','os.features':['a','b'],'config':{'User':'alice:7',"
+	"'architecture':'arm64','variant':'v8','os':'linux','os.version':'1','os.features':['a','b'],"
+	"'config':{'User':'alice:7',"
 	"'ExposedPorts':{'8080/tcp':{},'53/udp':{},'8000-8010':{}},'Env':['PATH=/bin','A=1','B=x=y','A=2'],"
 	"'Entrypoint':['/bin/app'],'Cmd':['--config',''],'Volumes':{'/var/data':{},'/var/log':{}},'WorkingDir':'/home/alice',"
 	"'Labels':{'l':'v','org.opencontainers.image.os':'mine','empty':''},'StopSignal':'SIGRTMIN+3',"
@@ -158,8 +159,8 @@ TEST(nothing_to_run)
 
 TEST(signals)
 {
-	static const char *const bad[] = { "", "SIG", "TERMX", "term", "0", "65", "999", "-1", "+1", "SIGRTMIN+", "SIGRTMIN+99",
-		"SIGRTMAX+1", "RTMIN-1", "15 ", "SIG15", "SIGRTMIN+3x" };
+	static const char *const bad[] = { "", "SIG", "TERMX", "term", "0", "65", "999", "-1", "+1", "SIGRTMIN+",
+		"SIGRTMIN+99", "SIGRTMAX+1", "RTMIN-1", "15 ", "SIG15", "SIGRTMIN+3x" };
 
 	CHECK_INT(cx_image_signal("SIGTERM"), SIGTERM);
 	CHECK_INT(cx_image_signal("QUIT"), SIGQUIT);
@@ -283,7 +284,7 @@ TEST(bounds)
 TEST(against_manifest)
 {
 	struct cx_image_config *c = must_parse(full);
-	struct cx_manifest m = { .layer_count = 2 };
+	struct cx_image_manifest m = { .layer_count = 2 };
 	struct cx_platform p;
 	conex_error *err = NULL;
 

@@ -15,19 +15,19 @@
 #define WITH_LAYER(l) "{'schemaVersion':2," CONFIG ",'layers':[" l "]}"
 #define WITH_OFFER(o) "{'schemaVersion':2,'manifests':[" o "]}"
 
-static int parse(const char *text, const char *type, struct cx_manifest **ret, conex_error **err)
+static int parse(const char *text, const char *type, struct cx_image_manifest **ret, conex_error **err)
 {
 	size_t size;
 	char *document = image_document(text, &size);
-	int r = cx_manifest_parse(document, size, type, ret, err);
+	int r = cx_image_manifest_parse(document, size, type, ret, err);
 
 	free(document);
 	return r;
 }
 
-static struct cx_manifest *must_parse(const char *text, const char *type)
+static struct cx_image_manifest *must_parse(const char *text, const char *type)
 {
-	struct cx_manifest *m = NULL;
+	struct cx_image_manifest *m = NULL;
 	conex_error *err = NULL;
 
 	if (!CHECK_INT(parse(text, type, &m, &err), 0))
@@ -38,7 +38,7 @@ static struct cx_manifest *must_parse(const char *text, const char *type)
 
 TEST(oci)
 {
-	struct cx_manifest *m = must_parse("{'schemaVersion':2,'mediaType':'" OCI_M "'," CONFIG ",'layers':["
+	struct cx_image_manifest *m = must_parse("{'schemaVersion':2,'mediaType':'" OCI_M "'," CONFIG ",'layers':["
 		LAYER("'$'", "1") "," "{'mediaType':'application/vnd.oci.image.layer.v1.tar','digest':'$','size':20},"
 		"{'mediaType':'application/vnd.oci.image.layer.v1.tar+zstd','digest':'$','size':300,'urls':['https://x.example']}],"
 		"'annotations':{'a':'b'},'subject':{'mediaType':'x/y','digest':'$','size':1},'later':{'x':[1]}}", OCI_M);
@@ -54,12 +54,12 @@ TEST(oci)
 	CHECK_INT(m->layers[0].media, CX_MEDIA_LAYER_GZIP);
 	CHECK_INT(m->layers[1].media, CX_MEDIA_LAYER);
 	CHECK_INT(m->layers[2].media, CX_MEDIA_LAYER_ZSTD);
-	cx_manifest_free(m);
+	cx_image_manifest_free(m);
 }
 
 TEST(docker)
 {
-	struct cx_manifest *m = must_parse("{'schemaVersion':2,'mediaType':'" DOCKER_M "','config':{'mediaType':"
+	struct cx_image_manifest *m = must_parse("{'schemaVersion':2,'mediaType':'" DOCKER_M "','config':{'mediaType':"
 		"'application/vnd.docker.container.image.v1+json','size':7023,'digest':'$'},'layers':[{'mediaType':"
 		"'application/vnd.docker.image.rootfs.diff.tar.gzip','size':32654,'digest':'$'}]}", DOCKER_M "; charset=utf-8");
 
@@ -67,7 +67,7 @@ TEST(docker)
 		return;
 	CHECK_STR(m->type, DOCKER_M);
 	CHECK_STR(m->layers[0].type, "application/vnd.docker.image.rootfs.diff.tar.gzip");
-	cx_manifest_free(m);
+	cx_image_manifest_free(m);
 }
 
 /* Types that were said, and those that weren't. */
@@ -77,12 +77,13 @@ TEST(types)
 		"Application/vnd.OCI.image.manifest.v1+json", DOCKER_M };
 
 	for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
-		struct cx_manifest *m = must_parse("{'schemaVersion':2," CONFIG "," LAYERS "}", said[i]);
+		struct cx_image_manifest *m = must_parse("{'schemaVersion':2," CONFIG "," LAYERS "}", said[i]);
 
 		CHECK_STR(m ? m->type : "", i == 6 ? DOCKER_M : OCI_M);
-		cx_manifest_free(m);
+		cx_image_manifest_free(m);
 	}
-	cx_manifest_free(must_parse("{'schemaVersion':2,'mediaType':null," CONFIG ",'layers':[],'annotations':null}", NULL));
+	cx_image_manifest_free(must_parse("{'schemaVersion':2,'mediaType':null," CONFIG ",'layers':[],'annotations':null}",
+		NULL));
 	CHECK(strstr(cx_media_accept(), OCI_I) && strstr(cx_media_accept(), DOCKER_M));
 }
 
@@ -116,7 +117,7 @@ TEST(choice)
 		{ "windows/amd64", 50 }, { "linux/s390x", -1 }, { "linux/386", -1 }, { "darwin/arm64", -1 },
 		{ "unknown/unknown", -1 }, { "linux/riscv64/v2", 40 }, { "linux/arm/v4", -1 },
 	};
-	struct cx_manifest *m = must_parse(index_text, OCI_I);
+	struct cx_image_manifest *m = must_parse(index_text, OCI_I);
 	const struct cx_descriptor *d;
 	struct cx_platform p;
 	conex_error *err = NULL;
@@ -128,7 +129,7 @@ TEST(choice)
 
 		d = NULL;
 		CHECK_INT(cx_platform_parse(wanted[i].platform, &p, NULL), 0);
-		r = cx_manifest_choose(m, &p, &d, &err);
+		r = cx_image_manifest_choose(m, &p, &d, &err);
 		if (r != (wanted[i].size < 0 ? -ENOENT : 0) || (d ? (int)d->size : -1) != wanted[i].size) {
 			CHECK_STR(wanted[i].platform, "chosen");
 			CHECK_INT(d ? (int)d->size : -1, wanted[i].size);
@@ -136,7 +137,7 @@ TEST(choice)
 	}
 	CHECK(strstr(conex_error_hint(err), "linux/arm/v6, linux/arm/v7, linux/arm64, linux/riscv64, windows/amd64"));
 	conex_error_free(err);
-	cx_manifest_free(m);
+	cx_image_manifest_free(m);
 }
 
 /* An only image without platform is the one; two are none. */
@@ -144,30 +145,31 @@ TEST(choice_without)
 {
 	static const char one[] = "{'mediaType':'" OCI_M "','digest':'$','size':7,'artifactType':"
 		"'application/vnd.oci.image.config.v1+json'}";
-	struct cx_manifest *m = must_parse(WITH_OFFER("{'mediaType':'" OCI_M "','digest':'$','size':7}"), NULL);
+	struct cx_image_manifest *m = must_parse(WITH_OFFER("{'mediaType':'" OCI_M "','digest':'$','size':7}"), NULL);
 	const struct cx_descriptor *d = NULL;
 	struct cx_platform here;
 	char text[1024];
 
 	CHECK_INT(cx_platform_parse(NULL, &here, NULL), 0);
 	CHECK_STR(here.os, "linux");
-	CHECK(m && cx_manifest_choose(m, &here, &d, NULL) == 0 && d->size == 7);
-	cx_manifest_free(m);
+	CHECK(m && cx_image_manifest_choose(m, &here, &d, NULL) == 0 && d->size == 7);
+	cx_image_manifest_free(m);
 	snprintf(text, sizeof text, "{'schemaVersion':2,'manifests':[%s,%s]}", one, one);
 	m = must_parse(text, NULL);
-	CHECK(m && cx_manifest_choose(m, &here, &d, NULL) == -ENOENT);
-	cx_manifest_free(m);
+	CHECK(m && cx_image_manifest_choose(m, &here, &d, NULL) == -ENOENT);
+	cx_image_manifest_free(m);
 	m = must_parse("{'schemaVersion':2,'manifests':[]}", NULL);
-	CHECK(m && cx_manifest_choose(m, &here, &d, NULL) == -ENOENT);
-	cx_manifest_free(m);
+	CHECK(m && cx_image_manifest_choose(m, &here, &d, NULL) == -ENOENT);
+	cx_image_manifest_free(m);
 	m = must_parse(WITH_OFFER("{'mediaType':'" OCI_M "','digest':'$','size':4194305}"), NULL);
-	CHECK(m && cx_manifest_choose(m, &here, &d, NULL) == -EINVAL);
-	cx_manifest_free(m);
+	CHECK(m && cx_image_manifest_choose(m, &here, &d, NULL) == -EINVAL);
+	cx_image_manifest_free(m);
 }
 
 TEST(platforms)
 {
-	static const char *const bad[] = { "", "/", "linux/", "/amd64", "linux/amd64/", "linux/amd64/v1/x", "a b", "linux/../x",
+	static const char *const bad[] = { "", "/", "linux/", "/amd64", "linux/amd64/", "linux/amd64/v1/x", "a b",
+		"linux/../x",
 		"linux/amd64\n", "linux/0123456789012345678901234567890123456789", "caf\xc3\xa9" };
 	struct cx_platform p;
 	char text[CX_PLATFORM_TEXT];
@@ -255,7 +257,8 @@ static const struct bad bad[] = {
 	  "'size':4194305}," LAYERS "}", NULL, "config.size = 4194305", -EINVAL },
 	/* digests */
 	{ WITH_LAYER(LAYER("''", "1")), NULL, "layers[0].digest", -EINVAL },
-	{ WITH_LAYER(LAYER("'sha256:../../../../../../../../etc/passwd'", "1")), NULL, "layers[0].digest = sha256:..", -EINVAL },
+	{ WITH_LAYER(LAYER("'sha256:../../../../../../../../etc/passwd'", "1")), NULL, "layers[0].digest = sha256:..",
+	  -EINVAL },
 	{ WITH_LAYER(LAYER("'sha256:0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef'", "1")), NULL,
 	  "layers[0].digest", -EINVAL },
 	{ WITH_LAYER(LAYER("'$0'", "1")), NULL, "layers[0].digest", -EINVAL },
@@ -308,7 +311,7 @@ TEST(refused)
 {
 	printf("# %zu documents\n", sizeof bad / sizeof *bad);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		struct cx_manifest *m = NULL;
+		struct cx_image_manifest *m = NULL;
 		conex_error *err = NULL;
 
 		image_refused(bad[i].text, parse(bad[i].text, bad[i].type, &m, &err), bad[i].code, bad[i].where, &err);
@@ -321,7 +324,7 @@ TEST(refused)
 /* A document of many bytes: `open` n times, then the middle, then `close` n times. */
 static int repeat(const char *open, const char *middle, const char *close, size_t n, conex_error **err)
 {
-	struct cx_manifest *m = NULL;
+	struct cx_image_manifest *m = NULL;
 	cx_autostr text = { .data = NULL };
 	int r;
 
@@ -331,7 +334,7 @@ static int repeat(const char *open, const char *middle, const char *close, size_
 	for (size_t i = 0; i < n; i++)
 		cx_str_addf(&text, "%s", close);
 	r = parse(text.data, NULL, &m, err);
-	cx_manifest_free(m);
+	cx_image_manifest_free(m);
 	return r;
 }
 
@@ -343,7 +346,7 @@ TEST(bounds)
 		{ "[", "", "", "manifest", 1 << 20, -EINVAL }, { "[],", "1", "", "manifest", 1 << 16, -EINVAL },
 		{ "", "'", "aaaaaaaaaaaaaaaa", "manifest", (4 << 16) + 1, -EFBIG }, { "'',", "1", "", "manifest", 1 << 16, -EINVAL },
 	};
-	struct cx_manifest *m = NULL;
+	struct cx_image_manifest *m = NULL;
 	conex_error *err = NULL;
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -359,13 +362,13 @@ TEST(bounds)
 		CHECK_INT(parse(text.data, NULL, &m, &err), n <= 500 ? 0 : -EINVAL);
 		if (n > 500)
 			image_refused("layers", -EINVAL, -EINVAL, "layers = 501 of them", &err);
-		cx_manifest_free(m);
+		cx_image_manifest_free(m);
 		m = NULL;
 	}
 	/* a NUL, which no text of C can hold */
-	CHECK_INT(cx_manifest_parse("{\0}", 3, NULL, &m, &err), -EINVAL);
+	CHECK_INT(cx_image_manifest_parse("{\0}", 3, NULL, &m, &err), -EINVAL);
 	image_refused("NUL", -EINVAL, -EINVAL, "manifest", &err);
-	CHECK_INT(cx_manifest_parse("{}\0", 3, NULL, &m, NULL), -EINVAL);
+	CHECK_INT(cx_image_manifest_parse("{}\0", 3, NULL, &m, NULL), -EINVAL);
 	conex_error_free(err);
 }
 

@@ -165,7 +165,8 @@ TEST(killed)
 		resumed += resume_all(s, i - 10, i + 50);
 		CHECK_INT(work(s, i, &(int){ 0 }), 0);
 	}
-	printf("# %d kills, %d blobs looked at, %d times a partial one was left, %d resumed\n", rounds, blobs, partial, resumed);
+	printf("# %d kills, %d blobs looked at, %d times a partial one was left, %d resumed\n", rounds, blobs, partial,
+		resumed);
 	CHECK(blobs > rounds && partial > 0 && resumed > 0);
 	/* everything that the dead held or left is gone after one collection */
 	CHECK_INT(cx_store_collect(s, 0, NULL, NULL), 0);

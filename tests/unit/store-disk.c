@@ -103,7 +103,8 @@ static int fill(void *data)
 	do
 		have = i->have;
 	while ((r = cx_ingest_append(i, block, sizeof block, &err)) == 0);
-	if (r != -ENOSPC || i->have != have || !strstr(conex_error_hint(err), "disk is full") || cx_store_partial(s, &want) != have)
+	if (r != -ENOSPC || i->have != have || !strstr(conex_error_hint(err), "disk is full")
+	    || cx_store_partial(s, &want) != have)
 		return 2;
 	if (cx_store_has_blob(s, &want) || cx_ingest_commit(i, &want, NULL) != -EBADMSG || cx_store_has_blob(s, &want))
 		return 3;

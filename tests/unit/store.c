@@ -251,7 +251,8 @@ TEST(whole)
 	CHECK_INT(cx_store_put_image(s, &name, &index, &err), -ENOENT);
 	cx_digest_print(&image.manifest, one);
 	cx_digest_print(&index, other);
-	snprintf(text, sizeof text, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" CX_MEDIA_OCI_MANIFEST "\",\"size\":7,"
+	snprintf(text, sizeof text, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" CX_MEDIA_OCI_MANIFEST
+		"\",\"size\":7,"
 		"\"digest\":\"%s\"},{\"mediaType\":\"" CX_MEDIA_OCI_MANIFEST "\",\"size\":7,\"digest\":\"%s\"}]}", other, one);
 	must(store_put(l, text, strlen(text), &index, &err), &err);
 	must(cx_store_put_image(s, &name, &index, &err), &err);         /* one platform is enough */
@@ -273,7 +274,7 @@ TEST(layers)
 	struct cx_store_lease *l = store_lease(s, CX_LEASE_PROCESS);
 	struct store_image image;
 	char names[8][CX_LAYER_NAME], found[8][CX_LAYER_NAME];
-	struct cx_layer *layer = NULL, *twin = NULL;
+	struct cx_store_layer *layer = NULL, *twin = NULL;
 	conex_error *err = NULL;
 	int fd;
 
@@ -287,22 +288,23 @@ TEST(layers)
 	fd = cx_store_open_layer(s, names[1], NULL);
 	CHECK(fd >= 0 && faccessat(fd, "file", F_OK, 0) == 0);
 	close(fd);
-	CHECK_INT(cx_layer_begin(l, names[0], NULL, 0, &layer, NULL), 1);
+	CHECK_INT(cx_store_layer_begin(l, names[0], NULL, 0, &layer, NULL), 1);
 	names[3][0] = names[2][0] == 'a' ? 'b' : 'a';
 	memcpy(names[3] + 1, names[2] + 1, CX_LAYER_NAME - 1);
-	CHECK_INT(cx_layer_begin(l, names[0], names[3], 0, &layer, NULL), -ENOENT);     /* no such parent */
-	CHECK_INT(cx_layer_begin(l, "../../etc", NULL, 0, &layer, NULL), -EINVAL);
+	CHECK_INT(cx_store_layer_begin(l, names[0], names[3], 0, &layer, NULL), -ENOENT);     /* no such parent */
+	CHECK_INT(cx_store_layer_begin(l, "../../etc", NULL, 0, &layer, NULL), -EINVAL);
 	CHECK_INT(cx_store_open_layer(s, "../../etc", NULL), -ENOENT);
 	CHECK_INT(cx_store_open_layer(s, names[3], NULL), -ENOENT);
-	must(cx_layer_begin(l, names[3], names[2], 0, &layer, &err), &err);
-	CHECK_INT(cx_layer_begin(l, names[3], names[2], 0, &twin, NULL), -EBUSY);
-	CHECK_INT(cx_store_write(layer->root, "half", "x", 0), 0);
+	must(cx_store_layer_begin(l, names[3], names[2], 0, &layer, &err), &err);
+	CHECK_INT(cx_store_layer_begin(l, names[3], names[2], 0, &twin, NULL), -EBUSY);
+	CHECK_INT(cx_store_layer_commit(layer, 5, NULL), -ENOENT);              /* there is no tree */
+	CHECK_INT(cx_store_write(layer->dir, "root", "x", 0), 0);
+	CHECK_INT(cx_store_layer_commit(layer, 5, NULL), -ENOTDIR);
 	CHECK_INT(cx_store_open_layer(s, names[3], NULL), -ENOENT);
-	cx_layer_close(layer);
+	cx_store_layer_close(layer);
 	CHECK_INT(store_count("tmp"), 0);
 	CHECK_INT(store_count("layers"), 3);
 	/* one that a power failure left without its "about" is replaced */
-	unlinkat(s->root, "layers/x", 0);
 	snprintf(found[0], sizeof found[0], "%s", names[2]);
 	fd = openat(s->root, "layers", O_RDONLY | O_DIRECTORY);
 	CHECK(renameat(fd, names[2], fd, names[3]) == 0);
@@ -310,9 +312,10 @@ TEST(layers)
 	fd = cx_store_open_layer(s, names[3], NULL);
 	CHECK_INT(unlinkat(fd, "../about", 0), 0);
 	close(fd);
-	must(cx_layer_begin(l, names[3], NULL, 0, &layer, &err), &err);
-	must(cx_layer_commit(layer, 5, &err), &err);
-	cx_layer_close(layer);
+	must(cx_store_layer_begin(l, names[3], NULL, 0, &layer, &err), &err);
+	CHECK_INT(mkdirat(layer->dir, "root", 0755), 0);
+	must(cx_store_layer_commit(layer, 5, &err), &err);
+	cx_store_layer_close(layer);
 	fd = cx_store_open_layer(s, names[3], NULL);
 	CHECK(fd >= 0 && faccessat(fd, "file", F_OK, 0) < 0);
 	close(fd);
@@ -329,18 +332,19 @@ TEST(long_layer_names)
 	struct cx_digest ids[2] = { cx_digest_of(CX_DIGEST_SHA512, bytes), cx_digest_of(CX_DIGEST_SHA512, more) };
 	struct cx_digest chain = cx_digest_of(CX_DIGEST_SHA256, more);
 	char names[2][CX_LAYER_NAME], found[2][CX_LAYER_NAME], parent[CX_LAYER_NAME];
-	struct cx_layer *layer = NULL;
+	struct cx_store_layer *layer = NULL;
 	uint64_t size;
 
 	for (int i = 0; i < 2; i++) {
-		CHECK_INT(cx_layer_name(&ids[i], &chain, names[i]), 0);
-		CHECK_INT(cx_layer_begin(l, names[i], i ? names[0] : NULL, 0, &layer, NULL), 0);
-		CHECK_INT(cx_layer_commit(layer, UINT64_MAX - 1, NULL), 0);
-		cx_layer_close(layer);
+		CHECK_INT(cx_store_layer_name(&ids[i], &chain, names[i]), 0);
+		CHECK_INT(cx_store_layer_begin(l, names[i], i ? names[0] : NULL, 0, &layer, NULL), 0);
+		CHECK(mkdirat(layer->dir, "root", 0755) == 0 && mkdirat(layer->dir, ".unpack-x", 0) == 0);
+		CHECK_INT(cx_store_layer_commit(layer, UINT64_MAX - 1, NULL), 0);
+		cx_store_layer_close(layer);
 	}
 	CHECK_INT(cx_store_find_layers(s, ids, 2, found, NULL), 2);
 	CHECK_STR(found[1], names[1]);
-	CHECK(cx_layer_about(s, names[1], parent, &size) == 0 && size == UINT64_MAX - 1);
+	CHECK(cx_store_layer_about(s, names[1], parent, &size) == 0 && size == UINT64_MAX - 1);
 	CHECK_STR(parent, names[0]);
 	store_give(l);
 	store_end(s);
@@ -374,11 +378,11 @@ TEST(layer_names)
 	unsigned char bytes[64] = { 1 };
 	struct cx_digest a = cx_digest_of(CX_DIGEST_SHA256, bytes), b = cx_digest_of(CX_DIGEST_SHA512, bytes);
 
-	CHECK(cx_layer_name(&a, &a, name) == 0 && strlen(name) == 129 && cx_layer_is_name(name));
-	CHECK(cx_layer_name(&b, &a, name) == 0 && strlen(name) == 193 && cx_layer_is_name(name));
-	CHECK_INT(cx_layer_name(&a, &b, name), -EINVAL);
-	CHECK_INT(cx_layer_name(&(struct cx_digest){ .algorithm = 0 }, &a, name), -EINVAL);
-	CHECK(!cx_layer_is_name("") && !cx_layer_is_name("-") && !cx_layer_is_name("..") && !cx_layer_is_name("owner"));
+	CHECK(cx_store_layer_name(&a, &a, name) == 0 && strlen(name) == 129 && cx_store_layer_is_name(name));
+	CHECK(cx_store_layer_name(&b, &a, name) == 0 && strlen(name) == 193 && cx_store_layer_is_name(name));
+	CHECK_INT(cx_store_layer_name(&a, &b, name), -EINVAL);
+	CHECK_INT(cx_store_layer_name(&(struct cx_digest){ .algorithm = 0 }, &a, name), -EINVAL);
+	CHECK(!cx_store_layer_is_name("") && !cx_store_layer_is_name("-") && !cx_store_layer_is_name(".."));
 }
 
 /* ---- collecting ---- */
@@ -473,13 +477,15 @@ TEST(leases)
 /* A lease of another boot: what a container's was for is gone with it. One without owner: of a power failure. */
 TEST(old_leases)
 {
-	static const char *const owners[] = { "boot=00000000-0000-0000-0000-000000000000 pidns=1 timens=1 pid=1 start=1\n", "" };
+	static const char *const owners[] = {
+		"boot=00000000-0000-0000-0000-000000000000 pidns=1 timens=1 pid=1 start=1\n", "" };
 	struct cx_store *s = store_new();
 	char path[CX_STORE_PATH];
 
 	for (int i = 0; i < 2; i++)
 		for (const char *k = "pbl"; *k; k++) {
-			struct cx_store_lease *l = store_lease(s, *k == 'p' ? CX_LEASE_PROCESS : *k == 'b' ? CX_LEASE_BOOT : CX_LEASE_LASTING);
+			struct cx_store_lease *l = store_lease(s, *k == 'p' ? CX_LEASE_PROCESS
+				: *k == 'b' ? CX_LEASE_BOOT : CX_LEASE_LASTING);
 
 			CHECK_INT(l->id[0], *k);
 			snprintf(path, sizeof path, "leases/%s/owner", l->id);

@@ -137,7 +137,8 @@ static inline void store_give(struct cx_store_lease *l)
 	cx_store_lease_free(l);
 }
 
-static inline int store_put(struct cx_store_lease *l, const void *bytes, size_t size, struct cx_digest *ret, conex_error **err)
+static inline int store_put(struct cx_store_lease *l, const void *bytes, size_t size, struct cx_digest *ret,
+	conex_error **err)
 {
 	*ret = store_hash(bytes, size);
 	return cx_store_put_blob(l, ret, ret, bytes, size, err);
@@ -158,8 +159,8 @@ struct store_image {
 	size_t size;            /* of the manifest */
 };
 
-static inline int store_put_layers(struct cx_store_lease *l, int seed, int layers, struct store_image *image, char *sizes,
-	conex_error **err)
+static inline int store_put_layers(struct cx_store_lease *l, int seed, int layers, struct store_image *image,
+	char *sizes, conex_error **err)
 {
 	int r = 0;
 
@@ -175,14 +176,15 @@ static inline int store_put_layers(struct cx_store_lease *l, int seed, int layer
 	return r;
 }
 
-static inline int store_put_image(struct cx_store_lease *l, int seed, int layers, struct store_image *image, conex_error **err)
+static inline int store_put_image(struct cx_store_lease *l, int seed, int layers, struct store_image *image,
+	conex_error **err)
 {
 	char text[4096], digest[CX_DIGEST_TEXT], sizes[128] = "", *p = text, *at = sizes;
 	size_t config_size;
 	int r = store_put_layers(l, seed, layers, image, sizes, err);
 
-	p += sprintf(p, "{\"architecture\":\"amd64\",\"os\":\"linux\",\"author\":\"%d\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[",
-		seed);
+	p += sprintf(p, "{\"architecture\":\"amd64\",\"os\":\"linux\",\"author\":\"%d\","
+		"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[", seed);
 	for (int i = 0; i < layers; i++) {
 		cx_digest_print(&image->diff_ids[i], digest);
 		p += sprintf(p, "%s\"%s\"", i ? "," : "", digest);
@@ -212,21 +214,21 @@ static inline int store_unpack(struct cx_store_lease *l, const struct store_imag
 	int r = 0;
 
 	for (int i = 0; r >= 0 && i < layers; i++) {
-		struct cx_layer *layer;
+		struct cx_store_layer *layer;
 
 		if (i) {
 			struct cx_digest both[2] = { chain, image->diff_ids[i] };
 
 			chain = store_hash(both, sizeof both);
 		}
-		cx_layer_name(&image->diff_ids[i], &chain, names[i]);
-		r = cx_layer_begin(l, names[i], i ? names[i - 1] : NULL, CX_INGEST_WAIT, &layer, err);
+		cx_store_layer_name(&image->diff_ids[i], &chain, names[i]);
+		r = cx_store_layer_begin(l, names[i], i ? names[i - 1] : NULL, CX_INGEST_WAIT, &layer, err);
 		if (r != 0)
 			continue;
-		r = cx_store_write(layer->root, "file", names[i], 0);
+		r = mkdirat(layer->dir, "root", 0755) < 0 ? -errno : cx_store_write(layer->dir, "root/file", names[i], 0);
 		if (r == 0)
-			r = cx_layer_commit(layer, 1000, err);
-		cx_layer_close(layer);
+			r = cx_store_layer_commit(layer, 1000, err);
+		cx_store_layer_close(layer);
 	}
 	return r < 0 ? r : 0;
 }
