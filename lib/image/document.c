@@ -49,11 +49,21 @@ static const char *look_over(const char *bytes, size_t size)
 	return NULL;
 }
 
+/* jansson says nothing where its buffers fail, and takes a text that its lexer can't keep for bad syntax. */
+static int was_memory(const json_error_t *e)
+{
+	json_t *probe = json_integer(0);
+	int none = !probe;
+
+	json_decref(probe);
+	return none || !e->text[0] || json_error_code(e) == json_error_out_of_memory;
+}
+
 static int refuse_syntax(conex_error **err, const char *what, const json_error_t *e)
 {
 	char where[128];
 
-	if (!e->text[0] || json_error_code(e) == json_error_out_of_memory)
+	if (was_memory(e))
 		return cx_fail_memory(err);
 	snprintf(where, sizeof where, "%.80s, line %d, column %d", what, e->line, e->column);
 	return cx_image_refuse(err, -EINVAL, where, NULL, "%s", e->text);

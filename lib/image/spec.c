@@ -33,12 +33,20 @@ int cx_image_signal(const char *text)
 	return n <= (size_t)SIGRTMAX ? (int)n : 0;
 }
 
-/* Adds texts; a NULL from jansson is no memory (the texts are valid UTF-8, or were the user's). */
+/* -EINVAL: no UTF-8 (the image's are; the user's may not be); -ENOMEM */
 static int add_texts(json_t *to, const char *const *texts)
 {
-	for (; texts && *texts; texts++)
-		if (json_array_append_new(to, json_string(*texts)) < 0)
-			return -EINVAL;
+	for (; texts && *texts; texts++) {
+		json_t *text = json_string(*texts), *bytes;
+
+		if (!text) {
+			bytes = json_string_nocheck(*texts);
+			json_decref(bytes);
+			return bytes ? -EINVAL : -ENOMEM;
+		}
+		if (json_array_append_new(to, text) < 0)
+			return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -50,6 +58,8 @@ static int make_args(const struct cx_image_config *c, const char *const *args, j
 	if (json_object_set_new(process, "args", list) < 0 || add_texts(list, c->entrypoint) < 0)
 		return cx_fail_memory(err);
 	r = add_texts(list, args ? args : c->cmd);
+	if (r == -ENOMEM)
+		return cx_fail_memory(err);
 	if (r < 0)
 		return cx_image_refuse(err, r, "args", NULL, "they are texts of UTF-8");
 	if (!json_array_size(list))

@@ -94,7 +94,7 @@ static int sweep_layer(struct collection *c, const char *folder, const char *pat
 	uint64_t bytes = 0;
 
 	(void)folder;
-	if (!cx_store_layer_is_name(name) || cx_marks_layer(&c->marks, name))
+	if (!cx_store_layer_is_name(name) || c->marks.all_layers || cx_marks_layer(&c->marks, name))
 		return 0;
 	cx_store_layer_about(c->store, name, parent, &bytes);
 	c->gone.bytes += bytes;

@@ -61,6 +61,7 @@ struct cx_marks {
 	void *blobs, *layers;           /* trees of search.h */
 	struct cx_digest *work;         /* those that aren't looked into yet */
 	size_t work_count, work_capacity;
+	int all_layers;                 /* a config is broken: no layer is anybody's for certain, so all stay */
 };
 int cx_mark_blob(struct cx_marks *m, const struct cx_digest *digest);
 /* The next one that is to be looked into: 1; 0: there is none */

@@ -88,6 +88,12 @@ static int load(const struct cx_store *s, const struct cx_digest *digest, char *
 	return r < 0 ? r : 1;
 }
 
+/* It can't be understood, and not for want of memory or such. */
+static int is_broken(int r)
+{
+	return r == -EINVAL || r == -EFBIG || r == -EOPNOTSUPP;
+}
+
 /* Of an image's config the directories of its layers. */
 static int follow_config(struct cx_marks *m, const struct cx_store *s, const struct cx_digest *digest)
 {
@@ -99,8 +105,10 @@ static int follow_config(struct cx_marks *m, const struct cx_store *s, const str
 
 	if (r > 0)
 		r = cx_image_config_parse(bytes, size, &c, NULL);
+	if (is_broken(r) && bytes)
+		m->all_layers = 1;      /* somebody's image, perhaps in use: which layers are its can't be told */
 	if (r < 0 || !c)
-		return r == -ENOENT || r == -EINVAL || r == -EFBIG || r == -EOPNOTSUPP ? 0 : r;
+		return is_broken(r) || r == -ENOENT ? 0 : r;
 	names = calloc(c->layer_count + 1, sizeof *names);
 	r = names ? found = cx_store_find_layers(s, c->diff_ids, c->layer_count, names, NULL) : -ENOMEM;
 	if (found > 0)
@@ -132,8 +140,10 @@ static int follow(struct cx_marks *m, const struct cx_store *s, const struct cx_
 	if (size == 0 || bytes[0] == '\x1f' || bytes[0] == '\x28')     /* gzip, zstd */
 		return 0;
 	r = cx_image_manifest_parse(bytes, size, NULL, &manifest, NULL);
+	if (is_broken(r))       /* once more: for a moment without memory some parsers blame the text */
+		r = cx_image_manifest_parse(bytes, size, NULL, &manifest, NULL);
 	if (r < 0)
-		return r == -ENOMEM ? r : 0;
+		return is_broken(r) ? 0 : r;
 	if (manifest->kind == CX_MEDIA_MANIFEST)
 		r = follow_manifest(m, s, manifest);
 	for (size_t i = 0; r == 0 && i < manifest->offer_count; i++)

@@ -41,7 +41,8 @@ struct cx_store_lease {
 int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struct cx_store_lease **ret,
 	conex_error **err);
 /* From then on it stays, if it is there: 1; 0: it isn't, or not yet. Of a manifest or an index also all that it
- * leads to: config, layers, unpacked layers. */
+ * leads to: config, layers, unpacked layers. Whoever mounts unpacked layers holds the uppermost, too: so they stay
+ * even if the manifest turns out to be broken. */
 int cx_store_lease_hold(struct cx_store_lease *l, const struct cx_digest *digest, conex_error **err);
 int cx_store_lease_hold_layer(struct cx_store_lease *l, const char *layer, conex_error **err); /* and those below */
 /* The handle alone; the lease stays, for others by its id. */

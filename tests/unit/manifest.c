@@ -365,6 +365,10 @@ TEST(bounds)
 		cx_image_manifest_free(m);
 		m = NULL;
 	}
+	image_refused("index", repeat("", "{'schemaVersion':2,'manifests':[" OFFER("a", "b", ""), "," OFFER("a", "b", ""), 1023,
+		&err), -EINVAL, "manifest, line 1", &err);     /* 1024 are well, but for the end that is missing */
+	image_refused("index", repeat("", "{'schemaVersion':2,'manifests':[" OFFER("a", "b", ""), "," OFFER("a", "b", ""), 1024,
+		&err), -EINVAL, "manifest", &err);
 	/* a NUL, which no text of C can hold */
 	CHECK_INT(cx_image_manifest_parse("{\0}", 3, NULL, &m, &err), -EINVAL);
 	image_refused("NUL", -EINVAL, -EINVAL, "manifest", &err);

@@ -438,6 +438,65 @@ TEST(collecting)
 	store_end(s);
 }
 
+/* Of an index what is there of it stays; and what can't be understood costs nobody his layers. */
+TEST(collecting_odd_ones)
+{
+	struct cx_store *s = store_new();
+	struct cx_store_lease *l = store_lease(s, CX_LEASE_PROCESS);
+	struct cx_reference name = store_name("x");
+	char text[1024], digest[2][CX_DIGEST_TEXT], names[8][CX_LAYER_NAME], path[CX_STORE_PATH];
+	struct cx_digest index, absent = store_hash("?", 1), big;
+	struct store_image image;
+	static char bytes[CX_DOCUMENT_MAX + 1];
+	struct cx_store_gone gone;
+	char *read = NULL;
+	size_t size;
+
+	CHECK_INT(store_put_image(l, 1, 3, &image, NULL), 0);
+	CHECK_INT(store_unpack(l, &image, 3, names, NULL), 0);
+	cx_digest_print(&image.manifest, digest[0]);
+	cx_digest_print(&absent, digest[1]);
+	snprintf(text, sizeof text, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" CX_MEDIA_OCI_MANIFEST
+		"\",\"size\":7,\"digest\":\"%s\"},{\"mediaType\":\"" CX_MEDIA_OCI_MANIFEST "\",\"size\":7,\"digest\":\"%s\"}]}",
+		digest[1], digest[0]);
+	CHECK_INT(store_put(l, text, strlen(text), &index, NULL), 0);
+	CHECK_INT(cx_store_put_image(s, &name, &index, NULL), 0);
+	CHECK_INT(store_put(l, bytes, sizeof bytes, &big, NULL), 0);    /* held, and too large to be a document */
+	CHECK_INT(cx_store_read_blob(s, &big, &read, &size, NULL), -EFBIG);
+	gone = collect(s);
+	CHECK_INT(gone.blobs + gone.layers + gone.incomplete, 0);
+	store_give(l);
+	CHECK_INT(collect(s).blobs, 1);
+	/* names and files that aren't ours, links that lead elsewhere */
+	mkdirat(s->root, "images/x.y", 0700);
+	CHECK_INT(cx_store_write(s->root, "images/stray", "x", 0), 0);
+	CHECK_INT(symlinkat("/etc", s->root, "images/x.y/link"), 0);
+	mkdirat(s->root, "images/x.y/z", 0700);
+	CHECK_INT(symlinkat("/etc/passwd", s->root, "images/x.y/z/tag"), 0);
+	CHECK_INT(symlinkat("none", s->root, "images/x.y/z/-bad"), 0);
+	mkdirat(s->root, "leases/stray", 0700);
+	CHECK_INT(cx_store_write(s->root, "blobs/sha256/stray", "x", 0), 0);
+	gone = collect(s);
+	CHECK_INT(gone.blobs + gone.layers + gone.incomplete + gone.leases, 0);
+	CHECK_INT(cx_store_get_image(s, &(struct cx_reference){ .host = "x.y", .repository = "z", .tag = "tag" }, &big, NULL),
+		-EBADMSG);
+	/* the config goes bad: whose layers they are nobody knows, so they stay */
+	cx_store_path("blobs", &image.config, path);
+	unlinkat(s->root, path, 0);
+	CHECK_INT(cx_store_write(s->root, path, "{\"rootfs\":", 0), 0);
+	gone = collect(s);
+	CHECK_INT(gone.layers + gone.blobs, 0);
+	CHECK_INT(gone.incomplete, 1);
+	/* it is gone: a container that holds the uppermost has all three */
+	unlinkat(s->root, path, 0);
+	l = store_lease(s, CX_LEASE_BOOT);
+	CHECK_INT(cx_store_lease_hold_layer(l, names[2], NULL), 1);
+	CHECK_INT(collect(s).layers, 0);
+	store_give(l);
+	CHECK_INT(collect(s).layers, 3);
+	store_end(s);
+}
+
 /* A dead process's lease ends, a container's and a snapshot's don't; one of the manifest holds everything. */
 TEST(leases)
 {
@@ -511,6 +570,7 @@ int main(void)
 	RUN(long_layer_names);
 	RUN(synced);
 	RUN(collecting);
+	RUN(collecting_odd_ones);
 	RUN(leases);
 	RUN(old_leases);
 	return test_end();

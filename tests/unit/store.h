@@ -183,6 +183,8 @@ static inline int store_put_image(struct cx_store_lease *l, int seed, int layers
 	size_t config_size;
 	int r = store_put_layers(l, seed, layers, image, sizes, err);
 
+	if (r < 0)
+		return r;
 	p += sprintf(p, "{\"architecture\":\"amd64\",\"os\":\"linux\",\"author\":\"%d\","
 		"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[", seed);
 	for (int i = 0; i < layers; i++) {
@@ -191,8 +193,7 @@ static inline int store_put_image(struct cx_store_lease *l, int seed, int layers
 	}
 	p += sprintf(p, "]}}");
 	config_size = (size_t)(p - text);
-	if (r == 0)
-		r = store_put(l, text, config_size, &image->config, err);
+	r = store_put(l, text, config_size, &image->config, err);
 	cx_digest_print(&image->config, digest);
 	p = text + sprintf(text, "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" CX_MEDIA_OCI_CONFIG "\",\"digest\":\"%s\","
 		"\"size\":%zu},\"layers\":[", digest, config_size);
