@@ -8,8 +8,8 @@
 struct collection {
 	struct cx_store *store;
 	struct cx_marks marks;
-	char trash[CX_STORE_PATH];      /* "tmp/trash-..." */
-	int trash_lock;
+	char trash[CX_STORE_PATH];      /* "tmp/trash-..."; "": there is none, or no room for one */
+	int trash_lock, tried;
 	unsigned moved;
 	int64_t partial_age_s;
 	struct cx_store_gone gone;
@@ -35,17 +35,35 @@ static int mark(struct collection *c)
 	}
 	free(images);
 	if (r == 0)
-		r = cx_store_lease_each(c->store, c->trash, hold, c, &c->gone.leases);
+		r = cx_store_lease_each(c->store, hold, c, &c->gone.leases);
 	return r < 0 ? r : cx_mark_follow(&c->marks, c->store);
 }
 
 /* ---- what isn't ---- */
 
+/* Made for the first thing that is thrown away. */
+static int open_trash(struct collection *c)
+{
+	int r = cx_store_temporary("trash", c->trash);
+
+	if (r < 0)
+		return r;
+	if (mkdirat(c->store->root, c->trash, 0700) < 0) {
+		c->trash[0] = '\0';
+		return errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
+	}
+	c->trash_lock = cx_store_folder(c->store, c->trash);
+	return c->trash_lock < 0 ? c->trash_lock : cx_store_flock(c->trash_lock, LOCK_EX);
+}
+
 /* On a full disk there may be no room for the trash, nor for a name in it. */
 static int throw_away(struct collection *c, const char *path)
 {
 	char into[CX_STORE_PATH + 16];
+	int r = c->tried++ ? 0 : open_trash(c);
 
+	if (r < 0)
+		return r;
 	snprintf(into, sizeof into, "%s/%u", c->trash, c->moved++);
 	if (*c->trash && renameat(c->store->root, path, c->store->root, into) == 0)
 		return 0;
@@ -164,27 +182,11 @@ static int sweep(struct collection *c)
 
 /* ---- together ---- */
 
-static int open_trash(struct collection *c)
-{
-	int r = cx_store_temporary("trash", c->trash);
-
-	if (r < 0)
-		return r;
-	if (mkdirat(c->store->root, c->trash, 0700) < 0) {
-		c->trash[0] = '\0';
-		return errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
-	}
-	c->trash_lock = cx_store_folder(c->store, c->trash);
-	return c->trash_lock < 0 ? c->trash_lock : cx_store_flock(c->trash_lock, LOCK_EX);
-}
-
 static int collect_locked(struct collection *c)
 {
 	cx_autoclose int lock = cx_store_lock(c->store, LOCK_EX);
-	int r = lock < 0 ? lock : open_trash(c);
+	int r = lock < 0 ? lock : mark(c);
 
-	if (r == 0)
-		r = mark(c);
 	return r < 0 ? r : sweep(c);
 }
 
@@ -196,7 +198,7 @@ static void empty_trash(struct collection *c)
 
 	for (int i = 0; i < n; i++)
 		c->gone.left += cx_store_remove(c->trash_lock, names[i]) < 0;
-	if (n >= 0)
+	if (*c->trash)
 		unlinkat(c->store->root, c->trash, AT_REMOVEDIR);
 	cx_closep(&c->trash_lock);
 }

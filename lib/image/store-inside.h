@@ -51,10 +51,10 @@ int cx_store_is_whole(const struct cx_store *s, const struct cx_digest *digest, 
 int cx_store_layer_about(const struct cx_store *s, const char *name, char parent[CX_LAYER_NAME], uint64_t *ret_bytes);
 int cx_store_layer_is_name(const char *name);
 
-/* store-lease.c: each thing that a live lease holds, a digest or a layer; dead leases are moved into `trash` ("":
- * removed at once) and counted. With the store locked. -errno */
+/* store-lease.c: each thing that a live lease holds, a digest or a layer; dead leases are removed and counted. With the
+ * store locked. -errno */
 typedef int (*cx_held_fn)(const struct cx_digest *digest, const char *layer, void *data);
-int cx_store_lease_each(const struct cx_store *s, const char *trash, cx_held_fn each, void *data, size_t *ret_dead);
+int cx_store_lease_each(const struct cx_store *s, cx_held_fn each, void *data, size_t *ret_dead);
 
 /* store-mark.c: what is reached. */
 struct cx_marks {

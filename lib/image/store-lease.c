@@ -1,17 +1,18 @@
-/* Leases: who needs what. leases/KIND-NOISE/ has a file "owner" and one empty file for each thing that is held:
- * "sha256:ab..." or "layer:NAME". store-gc.c asks what they hold. */
+/* Leases: who needs what. leases/KIND-NOISE is a file: its owner, then a line for each thing that is held, "sha256:ab..."
+ * or "layer:NAME". One file, because to make and remove a directory costs milliseconds. store-gc.c asks what they hold. */
 #include "image/store-inside.h"
 
 #include <stdlib.h>
 
 #define LAYER "layer:"
+enum { LEASE_MAX = 16 << 20 };
 
 static int fail(const struct cx_store_lease *l, int code, const char *call, conex_error **err)
 {
 	return cx_store_fail(err, l->store, code, call, "lease %s", l->id);
 }
 
-/* "p-", "b-", "l-": a look at the name tells how long it lasts, whatever became of the file. */
+/* "p-", "b-", "l-": how long it lasts. */
 static char kind_letter(enum cx_store_lease_kind kind)
 {
 	return kind == CX_LEASE_PROCESS ? 'p' : kind == CX_LEASE_BOOT ? 'b' : 'l';
@@ -36,39 +37,33 @@ static int owner_text(char text[CX_WHERE_TEXT])
 	return r;
 }
 
-/* Made aside, so that it has an owner when it shows up. With the store locked. */
-static int make(struct cx_store_lease *l, const char *temporary, const char *owner)
+/* What nobody collects until it is written: an empty one is a dead one's. */
+static int make(struct cx_store_lease *l, const char *path, const char *owner)
 {
-	char path[CX_STORE_PATH + 16];
-	int r;
+	int sync = l->id[0] == 'l' && !(l->store->flags & CX_STORE_NO_SYNC), r;
+	cx_autoclose int lock = cx_store_lock(l->store, LOCK_SH);
 
-	snprintf(path, sizeof path, "%s/owner", temporary);
-	if (mkdirat(l->store->root, temporary, 0700) < 0)
-		return -errno;
-	r = cx_store_write(l->store->root, path, owner, 0);     /* needed as long as this boot lasts */
-	snprintf(path, sizeof path, "leases/%s", l->id);
-	if (r == 0 && renameat(l->store->root, temporary, l->store->root, path) < 0)
-		r = -errno;
-	if (r < 0)
-		cx_store_remove(l->store->root, temporary);
-	return r;
+	if (lock < 0)
+		return lock;
+	r = cx_store_write(l->store->root, path, owner, 0);
+	cx_closep(&lock);
+	return r == 0 && sync ? cx_store_sync_folder(l->store, "leases") : r;
 }
 
 static int take(struct cx_store_lease *l, enum cx_store_lease_kind kind)
 {
-	char temporary[CX_STORE_PATH], owner[CX_WHERE_TEXT];
-	cx_autoclose int lock = -1;
-	int r = cx_store_temporary("lease", temporary);
+	char path[CX_STORE_PATH], owner[CX_WHERE_TEXT];
+	uint64_t noise[2];
+	int r = cx_random(noise, sizeof noise);
 
 	if (r == 0)
 		r = owner_text(owner);
 	if (r < 0)
 		return r;
-	snprintf(l->id, sizeof l->id, "%c-%.32s", kind_letter(kind), strchr(temporary, '-') + 1);
-	lock = cx_store_lock(l->store, LOCK_SH);
-	r = lock < 0 ? lock : make(l, temporary, owner);
-	cx_closep(&lock);
-	return r == 0 && kind == CX_LEASE_LASTING ? cx_store_sync_folder(l->store, "leases") : r;
+	snprintf(l->id, sizeof l->id, "%c-%016llx%016llx", kind_letter(kind), (unsigned long long)noise[0],
+		(unsigned long long)noise[1]);
+	snprintf(path, sizeof path, "leases/%s", l->id);
+	return make(l, path, owner);
 }
 
 int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struct cx_store_lease **ret,
@@ -82,7 +77,7 @@ int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struc
 	l->store = s;
 	r = take(l, kind);
 	if (r < 0) {
-		fail(l, r, "mkdir", err);
+		fail(l, r, "open", err);
 		free(l);
 		return r;
 	}
@@ -95,23 +90,26 @@ void cx_store_lease_free(struct cx_store_lease *l)
 	free(l);
 }
 
-/* The mark, while nobody collects; so what is there afterwards stays. 0, -errno (-ENOENT: the lease was given back) */
+/* One more line, while nobody collects; so what is there afterwards stays. It begins a line of its own, whatever a
+ * full disk left before it. 0, -errno (-ENOENT: the lease was given back) */
 static int hold(const struct cx_store_lease *l, const char *what)
 {
-	char path[CX_STORE_PATH + CX_LAYER_NAME];
+	char path[CX_STORE_PATH], line[CX_STORE_PATH + CX_LAYER_NAME];
 	cx_autoclose int lock = cx_store_lock(l->store, LOCK_SH), fd = -1;
+	size_t size = (size_t)snprintf(line, sizeof line, "\n%s\n", what);
+	ssize_t n;
 
 	if (lock < 0)
 		return lock;
-	snprintf(path, sizeof path, "leases/%s/%s", l->id, what);
-	fd = openat(l->store->root, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	snprintf(path, sizeof path, "leases/%s", l->id);
+	fd = openat(l->store->root, path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	n = write(fd, line, size);
+	if (n != (ssize_t)size)
+		return n < 0 ? -errno : -ENOSPC;
 	cx_closep(&lock);
-	if (l->id[0] != 'l')
-		return 0;
-	snprintf(path, sizeof path, "leases/%s", l->id);
-	return cx_store_sync_folder(l->store, path);
+	return l->id[0] == 'l' && !(l->store->flags & CX_STORE_NO_SYNC) && fdatasync(fd) < 0 ? -errno : 0;
 }
 
 int cx_store_lease_hold(struct cx_store_lease *l, const struct cx_digest *digest, conex_error **err)
@@ -121,12 +119,12 @@ int cx_store_lease_hold(struct cx_store_lease *l, const struct cx_digest *digest
 
 	cx_digest_print(digest, text);
 	r = *text ? hold(l, text) : -EINVAL;
-	return r < 0 ? fail(l, r, "open", err) : cx_store_has_blob(l->store, digest);
+	return r < 0 ? fail(l, r, "write", err) : cx_store_has_blob(l->store, digest);
 }
 
 int cx_store_lease_hold_layer(struct cx_store_lease *l, const char *layer, conex_error **err)
 {
-	char text[CX_STORE_PATH + CX_LAYER_NAME];
+	char text[CX_STORE_PATH];
 	struct stat st;
 	int r;
 
@@ -135,104 +133,85 @@ int cx_store_lease_hold_layer(struct cx_store_lease *l, const char *layer, conex
 	snprintf(text, sizeof text, LAYER "%s", layer);
 	r = hold(l, text);
 	if (r < 0)
-		return fail(l, r, "open", err);
+		return fail(l, r, "write", err);
 	snprintf(text, sizeof text, "layers/%s", layer);
 	return fstatat(l->store->root, text, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/* Away at once, then emptied: a lease is never half given back. */
-static int put_away(const struct cx_store *s, const char *id, const char *into)
-{
-	char from[CX_STORE_PATH];
-
-	snprintf(from, sizeof from, "leases/%s", id);
-	return renameat(s->root, from, s->root, into) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 int cx_store_lease_return(struct cx_store *s, const char *id, conex_error **err)
 {
 	struct cx_store_lease l = { .store = s };
-	char temporary[CX_STORE_PATH];
-	cx_autoclose int lock = -1;
-	int r;
+	char path[CX_STORE_PATH];
 
 	snprintf(l.id, sizeof l.id, "%s", id);
 	if (!is_id(id))
 		return fail(&l, -EINVAL, NULL, err);
-	r = cx_store_temporary("lease", temporary);
-	if (r == 0)
-		r = lock = cx_store_lock(s, LOCK_SH);
-	if (r >= 0)
-		r = put_away(s, id, temporary);
-	if (r == 0)
-		r = cx_store_remove(s->root, temporary);
-	return r < 0 ? fail(&l, r, "rename", err) : 0;
+	snprintf(path, sizeof path, "leases/%s", id);
+	return unlinkat(s->root, path, 0) < 0 && errno != ENOENT ? fail(&l, -errno, "unlink", err) : 0;
 }
 
 /* ---- for the collector ---- */
 
-/* A file that can't be read is of before a power failure: a lease shows up with its owner. */
-static int is_alive(const struct cx_store *s, const struct cx_where *here, const char *id)
+/* By its first line. One that has none was never taken: its maker died over it, or the power failed. */
+static int is_alive(const struct cx_where *here, const char *id, const char *text)
 {
-	char path[CX_STORE_PATH], text[CX_WHERE_TEXT];
+	size_t size = strcspn(text, "\n");
+	char owner_line[CX_WHERE_TEXT];
 	struct cx_where there;
 	struct cx_owner owner;
-	ssize_t n;
 
-	if (id[0] == 'l')
-		return 1;
-	snprintf(path, sizeof path, "leases/%s/owner", id);
-	n = cx_file_read(s->root, path, text, sizeof text);
-	if (n < 0 && n != -ENOENT)
-		return 1;
-	if (n <= 0 || cx_where_parse(text, &there, &owner) < 0)
+	snprintf(owner_line, sizeof owner_line, "%.*s\n", (int)(size < CX_WHERE_TEXT ? size : 0), text);
+	if (!text[size] || cx_where_parse(owner_line, &there, &owner) < 0)
 		return 0;
-	return id[0] == 'b' ? !strcmp(here->boot, there.boot) : cx_where_alive(here, &there, &owner);
+	return id[0] == 'l' || (id[0] == 'b' ? !strcmp(here->boot, there.boot) : cx_where_alive(here, &there, &owner));
 }
 
-static int each_held(const struct cx_store *s, const char *id, cx_held_fn each, void *data)
+/* Each line behind the first; what isn't a whole one says nothing. */
+static int each_held(char *text, cx_held_fn each, void *data)
 {
-	cx_autofree char **names = NULL;
-	char path[CX_STORE_PATH];
 	struct cx_digest digest;
-	cx_autoclose int dir = -1;
-	int n, r = 0;
+	char *save, *line;
+	int r = 0;
 
-	snprintf(path, sizeof path, "leases/%s", id);
-	dir = cx_store_folder(s, path);
-	if (dir < 0)
-		return dir == -ENOENT ? 0 : dir;
-	n = cx_state_names(dir, 0, &names);
-	for (int i = 0; r == 0 && i < n; i++) {
-		if (!strncmp(names[i], LAYER, strlen(LAYER)))
-			r = each(NULL, names[i] + strlen(LAYER), data);
-		else if (cx_digest_parse(names[i], "", &digest, NULL) == 0)
+	strtok_r(text, "\n", &save);
+	while (r == 0 && (line = strtok_r(NULL, "\n", &save))) {
+		if (!strncmp(line, LAYER, strlen(LAYER)) && cx_store_layer_is_name(line + strlen(LAYER)))
+			r = each(NULL, line + strlen(LAYER), data);
+		else if (cx_digest_parse(line, "", &digest, NULL) == 0)
 			r = each(&digest, NULL, data);
 	}
-	return n < 0 ? n : r;
+	return r;
 }
 
-int cx_store_lease_each(const struct cx_store *s, const char *trash, cx_held_fn each, void *data, size_t *ret_dead)
+static int look_at(const struct cx_store *s, const struct cx_where *here, const char *id, cx_held_fn each, void *data,
+	size_t *dead)
+{
+	cx_autofree char *text = NULL;
+	char path[CX_STORE_PATH];
+	ssize_t n;
+
+	snprintf(path, sizeof path, "leases/%s", id);
+	n = cx_file_load(s->root, path, LEASE_MAX, &text);
+	if (n < 0)
+		return n == -ENOENT ? 0 : (int)n;       /* given back just now */
+	if (is_alive(here, id, text))
+		return each_held(text, each, data);
+	++*dead;
+	return unlinkat(s->root, path, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int cx_store_lease_each(const struct cx_store *s, cx_held_fn each, void *data, size_t *ret_dead)
 {
 	cx_autofree char **ids = NULL;
 	cx_autoclose int dir = cx_store_folder(s, "leases");
-	char into[CX_STORE_PATH + CX_LEASE_ID];
 	struct cx_where here;
 	int n, r = dir < 0 ? dir : cx_where_here(&here);
 
 	if (r < 0)
 		return r;
 	n = cx_state_names(dir, 0, &ids);
-	for (int i = 0; r == 0 && i < n; i++) {
-		if (!is_id(ids[i]))
-			continue;
-		if (is_alive(s, &here, ids[i])) {
-			r = each_held(s, ids[i], each, data);
-			continue;
-		}
-		snprintf(into, sizeof into, *trash ? "%s/%s" : "%sleases/%s", trash, ids[i]);
-		r = *trash ? put_away(s, ids[i], into) : cx_store_remove(s->root, into);
-		++*ret_dead;
-	}
+	for (int i = 0; r == 0 && i < n; i++)
+		if (is_id(ids[i]))
+			r = look_at(s, &here, ids[i], each, data, ret_dead);
 	return n < 0 ? n : r;
 }

@@ -138,12 +138,12 @@ static int use_up_inodes(void *data)
 		snprintf(path, sizeof path, "quarantine/%d", i);
 		r = cx_store_write(s->root, path, "", 0);
 	}
-	if (r != -ENOSPC || cx_store_lease_hold(l, &(struct cx_digest){ .algorithm = CX_DIGEST_SHA256 }, NULL) != -ENOSPC)
+	if (r != -ENOSPC)
 		return 2;
 	if (cx_store_lease_return(s, l->id, NULL) < 0)
 		return 3;
-	/* the lease's two files made room; use it up again */
-	for (int i = 0; i < 4; i++) {
+	/* the lease's file made room; use it up again */
+	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof path, "quarantine/again%d", i);
 		r = cx_store_write(s->root, path, "", 0);
 	}

@@ -547,13 +547,36 @@ TEST(old_leases)
 				: *k == 'b' ? CX_LEASE_BOOT : CX_LEASE_LASTING);
 
 			CHECK_INT(l->id[0], *k);
-			snprintf(path, sizeof path, "leases/%s/owner", l->id);
+			snprintf(path, sizeof path, "leases/%s", l->id);
 			unlinkat(s->root, path, 0);
 			CHECK_INT(cx_store_write(s->root, path, owners[i], 0), 0);
 			cx_store_lease_free(l);
 		}
-	CHECK_INT(collect(s).leases, 4);
-	CHECK_INT(store_count("leases"), 2);
+	CHECK_INT(collect(s).leases, 5);        /* the lasting one of another boot is left */
+	CHECK_INT(store_count("leases"), 1);
+	store_end(s);
+}
+
+/* What a full disk left of a line spoils neither it nor the next ones. */
+TEST(torn_leases)
+{
+	struct cx_store *s = store_new();
+	struct cx_store_lease *l = store_lease(s, CX_LEASE_PROCESS);
+	struct cx_digest one, other;
+	char path[CX_STORE_PATH];
+	int fd;
+
+	CHECK_INT(store_put(l, "one", 3, &one, NULL), 0);
+	snprintf(path, sizeof path, "leases/%s", l->id);
+	fd = openat(s->root, path, O_WRONLY | O_APPEND);
+	CHECK(write(fd, "\nsha256:0123", 12) == 12);
+	close(fd);
+	CHECK_INT(store_put(l, "other", 5, &other, NULL), 0);
+	CHECK_INT(collect(s).blobs, 0);
+	unlinkat(s->root, path, 0);
+	CHECK_INT(cx_store_lease_hold(l, &one, NULL), -ENOENT);         /* somebody gave it back */
+	CHECK_INT(collect(s).blobs, 2);
+	cx_store_lease_free(l);
 	store_end(s);
 }
 
@@ -573,5 +596,6 @@ int main(void)
 	RUN(collecting_odd_ones);
 	RUN(leases);
 	RUN(old_leases);
+	RUN(torn_leases);
 	return test_end();
 }
