@@ -2,6 +2,8 @@
  * pulls. */
 #include "store.h"
 
+#include <sys/time.h>
+
 static uint32_t noise(void)
 {
 	static uint64_t state = 7;
@@ -273,6 +275,52 @@ TEST(second_waits)
 	CHECK_INT(two_writers(0), 10);  /* the first gave up: on from where it was */
 }
 
+/* A signal ends the waiting, of bytes as of layers. */
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+static int wait_for_both(void *data)
+{
+	struct race *race = data;
+	struct sigaction act = { .sa_handler = nothing };
+	struct cx_store *s = store_open();
+	struct cx_store_lease *l = store_lease(s, CX_LEASE_PROCESS);
+	struct cx_store_layer *layer = NULL;
+	char name[CX_LAYER_NAME];
+	struct cx_ingest *i = NULL;
+
+	cx_store_layer_name(&race->want, &race->want, name);
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &(struct itimerval){ { 0, 10000 }, { 0, 10000 } }, NULL);        /* until one hits it waiting */
+	if (cx_ingest_begin(l, &race->want, 20, CX_INGEST_WAIT, &i, NULL) != -EINTR)
+		return 1;
+	return cx_store_layer_begin(l, name, NULL, CX_INGEST_WAIT, &layer, NULL) != -EINTR;
+}
+
+TEST(waiting_interrupted)
+{
+	struct cx_store *s = store_new();
+	struct cx_store_lease *l = store_lease(s, CX_LEASE_PROCESS);
+	struct race race = { .want = store_hash("01234567890123456789", 20) };
+	struct cx_store_layer *layer = NULL;
+	struct cx_ingest *i = NULL;
+	char name[CX_LAYER_NAME];
+	pid_t pid;
+
+	cx_store_layer_name(&race.want, &race.want, name);
+	CHECK_INT(cx_ingest_begin(l, &race.want, 20, 0, &i, NULL), 0);
+	CHECK_INT(cx_store_layer_begin(l, name, NULL, 0, &layer, NULL), 0);
+	pid = start(wait_for_both, &race);
+	CHECK_INT(reap(pid), 0);
+	cx_ingest_abort(i);
+	cx_store_layer_close(layer);
+	CHECK_INT(store_count("ingest/sha256") + store_count("tmp"), 0);
+	store_give(l);
+	store_end(s);
+}
+
 /* All want the same blobs and layers at once: none fails, each is there once. */
 static int same_work(void *data)
 {
@@ -377,6 +425,7 @@ int main(void)
 	RUN(killed);
 	RUN(resumed);
 	RUN(second_waits);
+	RUN(waiting_interrupted);
 	RUN(same_at_once);
 	RUN(collected_beside_pulls);
 	return test_end();
