@@ -62,6 +62,28 @@ TEST(verified)
 	store_end(s);
 }
 
+/* All of it once more with every byte on the disk. */
+TEST(synced)
+{
+	struct cx_store *s = store_new(), *synced = NULL;
+	struct cx_reference name = store_name("x");
+	struct cx_store_lease *l;
+	struct store_image image;
+	char names[8][CX_LAYER_NAME];
+
+	CHECK_INT(cx_store_open(store_path, 0, &synced, NULL), 0);
+	l = store_lease(synced, CX_LEASE_LASTING);
+	CHECK_INT(store_put_image(l, 1, 2, &image, NULL), 0);
+	CHECK_INT(store_unpack(l, &image, 2, names, NULL), 0);
+	CHECK_INT(cx_store_put_image(synced, &name, &image.manifest, NULL), 0);
+	store_give(l);
+	CHECK_INT(cx_store_collect(synced, 0, NULL, NULL), 0);
+	CHECK_INT(cx_store_is_whole(s, &image.manifest, NULL), 1);
+	CHECK_INT(cx_store_find_layers(s, image.diff_ids, 2, names, NULL), 2);
+	cx_store_close(synced);
+	store_end(s);
+}
+
 /* ---- disks that are full ---- */
 
 /* Mounts of one's own: as root, or in a user namespace where one keeps one's id. 0, 77 */
@@ -286,6 +308,7 @@ TEST(deep_trees)
 int main(void)
 {
 	RUN(verified);
+	RUN(synced);
 	RUN(full_disk);
 	RUN(no_inodes);
 	RUN(file_too_large);
