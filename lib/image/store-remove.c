@@ -1,11 +1,13 @@
 /* Removing trees that strangers made: of any depth, with any names, without leaving them. */
 #include "image/store-inside.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include "base/kernel.h"
 
-/* Descriptors at once. What is deeper is moved up to the top, and is its turn later. */
-enum { DEPTH = 24 };
+/* Of directories that are open at once, by two descriptors each. What is deeper is moved up to the top, and has its turn
+ * later. */
+enum { DEPTH = 12 };
 
 struct removal {
 	int top;        /* the directory that is emptied */
@@ -97,31 +99,45 @@ static void remove_one(struct removal *r, int dir, const char *name, int depth)
 		note(r, -errno);
 }
 
-static void empty(struct removal *r, int dir, int depth)
+static int is_dots(const char *name)
 {
-	cx_autofree char **names = NULL;
-	int n = cx_state_names(dir, 1, &names);
-
-	if (n < 0)
-		note(r, n);
-	for (int i = 0; i < n; i++)
-		remove_one(r, dir, names[i], depth);
+	return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
-/* Again while something was moved up. */
+/* As it is read, and not from a list: a stranger's directory may have millions of names. File systems may pass over
+ * some while others go, so until there is none. */
+static void empty(struct removal *r, int dir, int depth)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d) {
+		note(r, -errno);
+		cx_closep(&fd);
+		return;
+	}
+	do {
+		found = 0;
+		rewinddir(d);
+		while ((e = readdir(d)) != NULL)
+			if (!is_dots(e->d_name)) {
+				remove_one(r, dir, e->d_name, depth);
+				found = 1;
+			}
+	} while (found && !r->code);
+	closedir(d);
+}
+
 static int empty_top(int dir)
 {
 	struct removal r = { .top = dir };
 	struct stat st;
-	unsigned before;
 
 	if (fstat(dir, &st) < 0)
 		return -errno;
 	r.device = st.st_dev;
-	do {
-		before = r.moved;
-		empty(&r, dir, 0);
-	} while (!r.code && r.moved != before);
+	empty(&r, dir, 0);      /* what is moved up is found there, too */
 	return r.code;
 }
 

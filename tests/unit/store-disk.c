@@ -289,13 +289,22 @@ TEST(deep_trees)
 		}
 		mkdirat(dir, "d", 0700);
 		next = openat(dir, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (i % 7 == 0 || i == 24)
+		if (i % 7 == 0 || i == 12)
 			fchmod(dir, 0);
 		close(dir);
 		dir = next;
 	}
 	close(dir);
 	CHECK_INT(cx_store_remove(s->root, "tmp/deep"), 0);
+	CHECK_INT(store_count("tmp"), 0);
+	CHECK_INT(mkdirat(s->root, "tmp/wide", 0700), 0);
+	for (int i = 0; i < 5000; i++) {
+		char name[64];
+
+		snprintf(name, sizeof name, "tmp/wide/%d", i);
+		CHECK(i % 5 ? symlinkat("x", s->root, name) == 0 : mkdirat(s->root, name, 0) == 0);
+	}
+	CHECK_INT(cx_store_remove(s->root, "tmp/wide"), 0);
 	CHECK_INT(store_count("tmp"), 0);
 	CHECK_INT(cx_store_remove(s->root, "tmp/deep"), 0);             /* gone is fine */
 	CHECK(access(canary, F_OK) == 0);
