@@ -1,5 +1,6 @@
-/* Leases: who needs what. leases/KIND-NOISE is a file: its owner, then a line for each thing that is held, "sha256:ab..."
- * or "layer:NAME". One file, because to make and remove a directory costs milliseconds. store-gc.c asks what they hold. */
+/* Leases: who needs what. leases/KIND-NOISE is a file: its owner, then a line for each thing that is held,
+ * "sha256:ab..." or "layer:NAME". One file, because to make and remove a directory costs milliseconds. store-gc.c
+ * asks what they hold. */
 #include "image/store-inside.h"
 
 #include <stdlib.h>
@@ -50,24 +51,29 @@ static int make(struct cx_store_lease *l, const char *path, const char *owner)
 	return r == 0 && sync ? cx_store_sync_folder(l->store, "leases") : r;
 }
 
-static int take(struct cx_store_lease *l, enum cx_store_lease_kind kind)
+int cx_store_lease_name(enum cx_store_lease_kind kind, char id[CX_LEASE_ID])
 {
-	char path[CX_STORE_PATH], owner[CX_WHERE_TEXT];
 	uint64_t noise[2];
 	int r = cx_random(noise, sizeof noise);
 
 	if (r == 0)
-		r = owner_text(owner);
+		snprintf(id, CX_LEASE_ID, "%c-%016llx%016llx", kind_letter(kind), (unsigned long long)noise[0],
+			(unsigned long long)noise[1]);
+	return r;
+}
+
+static int take(struct cx_store_lease *l)
+{
+	char path[CX_STORE_PATH], owner[CX_WHERE_TEXT];
+	int r = is_id(l->id) ? owner_text(owner) : -EINVAL;
+
 	if (r < 0)
 		return r;
-	snprintf(l->id, sizeof l->id, "%c-%016llx%016llx", kind_letter(kind), (unsigned long long)noise[0],
-		(unsigned long long)noise[1]);
 	snprintf(path, sizeof path, "leases/%s", l->id);
 	return make(l, path, owner);
 }
 
-int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struct cx_store_lease **ret,
-	conex_error **err)
+int cx_store_lease_take_named(struct cx_store *s, const char *id, struct cx_store_lease **ret, conex_error **err)
 {
 	struct cx_store_lease *l = calloc(1, sizeof *l);
 	int r;
@@ -75,7 +81,8 @@ int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struc
 	if (!l)
 		return cx_fail_memory(err);
 	l->store = s;
-	r = take(l, kind);
+	snprintf(l->id, sizeof l->id, "%s", strlen(id) < CX_LEASE_ID ? id : "");
+	r = take(l);
 	if (r < 0) {
 		fail(l, r, "open", err);
 		free(l);
@@ -83,6 +90,15 @@ int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struc
 	}
 	*ret = l;
 	return 0;
+}
+
+int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struct cx_store_lease **ret,
+	conex_error **err)
+{
+	char id[CX_LEASE_ID];
+	int r = cx_store_lease_name(kind, id);
+
+	return r < 0 ? cx_store_fail(err, s, r, "getrandom", "a lease") : cx_store_lease_take_named(s, id, ret, err);
 }
 
 void cx_store_lease_free(struct cx_store_lease *l)

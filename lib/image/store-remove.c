@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include "base/kernel.h"
 
-/* Of directories that are open at once, by two descriptors each. What is deeper is moved up to the top, and has its turn
- * later. */
+/* Of directories that are open at once, by two descriptors each. What is deeper is moved up to the top, and has its
+ * turn later. */
 enum { DEPTH = 12 };
 
 struct removal {

@@ -40,6 +40,9 @@ struct cx_store_lease {
 };
 int cx_store_lease_take(struct cx_store *s, enum cx_store_lease_kind kind, struct cx_store_lease **ret,
 	conex_error **err);
+/* The same in two steps, for a journal that must know the id before there is anything to undo. -EINVAL -EEXIST */
+int cx_store_lease_name(enum cx_store_lease_kind kind, char id[CX_LEASE_ID]); /* 0, -errno */
+int cx_store_lease_take_named(struct cx_store *s, const char *id, struct cx_store_lease **ret, conex_error **err);
 /* From then on it stays, if it is there: 1; 0: it isn't, or not yet. Of a manifest or an index also all that it
  * leads to: config, layers, unpacked layers. Whoever mounts unpacked layers holds the uppermost, too: so they stay
  * even if the manifest turns out to be broken. */

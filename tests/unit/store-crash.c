@@ -275,6 +275,57 @@ TEST(second_waits)
 	CHECK_INT(two_writers(0), 10);  /* the first gave up: on from where it was */
 }
 
+/* All that can be locked, by one that is killed over it. */
+static int lock_all(void *data)
+{
+	struct race *race = data;
+	struct cx_store *s = store_open();
+	struct cx_store_lease *l = store_lease(s, CX_LEASE_PROCESS);
+	struct cx_store_layer *layer = NULL;
+	struct cx_ingest *i = NULL;
+	char name[CX_LAYER_NAME];
+
+	cx_store_layer_name(&race->want, &race->want, name);
+	if (cx_ingest_begin(l, &race->want, 20, 0, &i, NULL) != 0 || cx_store_layer_begin(l, name, NULL, 0, &layer, NULL) != 0
+	    || cx_store_lock(s, LOCK_EX) < 0 || write(race->tell[1], "l", 1) != 1)
+		return 1;
+	for (;;)
+		pause();
+}
+
+TEST(locks_of_the_dead)
+{
+	struct cx_store *s = store_new();
+	struct race race = { .want = store_hash("01234567890123456789", 20) };
+	struct cx_store_layer *layer = NULL;
+	struct cx_ingest *i = NULL;
+	struct cx_store_lease *l;
+	char name[CX_LAYER_NAME], c;
+	pid_t pid;
+	int fd;
+
+	CHECK(pipe(race.tell) == 0);
+	pid = start(lock_all, &race);
+	CHECK(read(race.tell[0], &c, 1) == 1);
+	fd = openat(s->root, "lock", O_RDWR | O_CLOEXEC);
+	CHECK(flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK);
+	close(fd);
+	kill(pid, SIGKILL);
+	CHECK_INT(WTERMSIG(reap(pid)), SIGKILL);
+	l = store_lease(s, CX_LEASE_PROCESS);
+	cx_store_layer_name(&race.want, &race.want, name);
+	CHECK_INT(cx_ingest_begin(l, &race.want, 20, 0, &i, NULL), 0);
+	CHECK_INT(cx_store_layer_begin(l, name, NULL, 0, &layer, NULL), 0);
+	cx_ingest_abort(i);
+	cx_store_layer_close(layer);
+	store_give(l);
+	CHECK_INT(cx_store_collect(s, 0, NULL, NULL), 0);
+	CHECK_INT(store_count("leases") + store_count("tmp"), 0);
+	close(race.tell[0]);
+	close(race.tell[1]);
+	store_end(s);
+}
+
 /* A signal ends the waiting, of bytes as of layers. */
 static void nothing(int sig)
 {
@@ -425,6 +476,7 @@ int main(void)
 	RUN(killed);
 	RUN(resumed);
 	RUN(second_waits);
+	RUN(locks_of_the_dead);
 	RUN(waiting_interrupted);
 	RUN(same_at_once);
 	RUN(collected_beside_pulls);

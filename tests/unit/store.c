@@ -535,6 +535,26 @@ TEST(old_leases)
 	store_end(s);
 }
 
+/* By a name that was written down before. */
+TEST(named_leases)
+{
+	struct cx_store *s = store_new();
+	struct cx_store_lease *l = NULL, *again = NULL;
+	char id[CX_LEASE_ID];
+
+	CHECK_INT(cx_store_lease_name(CX_LEASE_BOOT, id), 0);
+	CHECK_INT(cx_store_lease_return(s, id, NULL), 0);       /* played though it was never taken */
+	CHECK_INT(cx_store_lease_take_named(s, id, &l, NULL), 0);
+	CHECK_STR(l->id, id);
+	CHECK_INT(cx_store_lease_take_named(s, id, &again, NULL), -EEXIST);
+	CHECK_INT(cx_store_lease_take_named(s, "b-../../version", &again, NULL), -EINVAL);
+	CHECK_INT(cx_store_lease_take_named(s, "b-000000000000000000000000000000000000000000000", &again, NULL), -EINVAL);
+	CHECK_INT(collect(s).leases, 0);
+	store_give(l);
+	CHECK_INT(store_count("leases"), 0);
+	store_end(s);
+}
+
 /* What a full disk left of a line spoils neither it nor the next ones. */
 TEST(torn_leases)
 {
@@ -573,6 +593,7 @@ int main(void)
 	RUN(collecting_odd_ones);
 	RUN(leases);
 	RUN(old_leases);
+	RUN(named_leases);
 	RUN(torn_leases);
 	return test_end();
 }
