@@ -1,5 +1,6 @@
-/* The pipeline: source -> hash -> decompress in one thread, the hash of what comes out in another, and who asks for
- * the chunks is the third. Between stream.h's caller (unpack.c) and decompress.c. */
+/* The pipeline: source -> decompress in one thread, the hashes of what goes in and comes out in another, and who asks
+ * for the chunks is the third: each has about as much to do as the others together have for two processors. Between
+ * stream.h's caller (unpack.c) and decompress.c. */
 #include "image/worker/stream.h"
 
 #include <poll.h>
@@ -11,7 +12,7 @@
 #include "image/worker/decompress.h"
 #include "image/worker/hash.h"
 
-enum { CHUNKS = 8, CHUNK = 256 << 10, INPUT = 256 << 10 };
+enum { CHUNKS = 16, CHUNK = 256 << 10, INPUTS = 4, INPUT = 256 << 10 };
 #define RATIO_FROM (256 * CONEX_MIB)    /* small layers of zeros are nobody's harm */
 
 struct cx_stream {
@@ -24,14 +25,14 @@ struct cx_stream {
 	int stop_fd, polls;             /* an eventfd; is the descriptor one that can make us wait? */
 	pthread_t producer, hasher;
 	int producing, hashing;         /* do these threads exist? */
-	/* chunk number n is chunks[n % CHUNKS]; all that follows is under the lock */
+	/* chunk number n is chunks[n % CHUNKS], what is read likewise; all that follows is under the lock */
 	pthread_mutex_t lock;
 	pthread_cond_t moved;
-	uint64_t made, hashed, taken;
+	uint64_t made, hashed, taken, inputs, inputs_hashed;
 	int holds;                      /* the caller has chunk number `taken` in its hands */
 	int ended, stop, code;          /* no more chunks; all shall end; why the producer has failed */
 	conex_error *error;
-	size_t sizes[CHUNKS];
+	size_t sizes[CHUNKS], input_sizes[INPUTS];
 	uint8_t *chunks, *in;
 };
 
@@ -53,15 +54,29 @@ static ssize_t read_fd(struct cx_stream *s, void *to, size_t size)
 	return n < 0 ? -errno : n;
 }
 
+/* A free buffer to read into; NULL: all shall end. */
+static uint8_t *wait_input(struct cx_stream *s)
+{
+	int go;
+
+	pthread_mutex_lock(&s->lock);
+	while (!s->stop && s->inputs - s->inputs_hashed >= INPUTS)
+		pthread_cond_wait(&s->moved, &s->lock);
+	go = !s->stop;
+	pthread_mutex_unlock(&s->lock);
+	return go ? s->in + s->inputs % INPUTS * INPUT : NULL;
+}
+
 static int input_fill(struct cx_input *in, conex_error **err)
 {
 	struct cx_stream *s = in->self;
+	uint8_t *to = wait_input(s);
 	size_t have = 0;
 	ssize_t n = 0;
 
 	while (have < INPUT) {
-		n = s->layer.read ? s->layer.read(s->layer.self, s->in + have, INPUT - have)
-			: read_fd(s, s->in + have, INPUT - have);
+		n = !to ? -ECANCELED : s->layer.read ? s->layer.read(s->layer.self, to + have, INPUT - have)
+			: read_fd(s, to + have, INPUT - have);
 		if (n < 0)
 			return cx_fail(err, CONEX_STAGE_IMAGE, (int)n, "read", NULL, "layer: after %llu bytes",
 				(unsigned long long)(s->compressed + have));
@@ -74,8 +89,11 @@ static int input_fill(struct cx_input *in, conex_error **err)
 		return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "fetch it anew; if that doesn't help its manifest is wrong",
 			"layer: %s its size of %llu bytes says", n == 0 ? "shorter than" : "longer than",
 			(unsigned long long)s->layer.size);
-	cx_hash_add(s->digest, s->in, have);
-	in->next = s->in;
+	pthread_mutex_lock(&s->lock);
+	s->input_sizes[s->inputs++ % INPUTS] = have;
+	pthread_cond_broadcast(&s->moved);
+	pthread_mutex_unlock(&s->lock);
+	in->next = to;
 	in->left = have;
 	in->ended = have == 0;
 	return 0;
@@ -143,24 +161,38 @@ static void *producer_main(void *self)
 	return NULL;
 }
 
+/* What is to be hashed next, without the lock meanwhile; 0: nothing now. */
+static int hash_one(struct cx_stream *s)
+{
+	int in = s->inputs_hashed < s->inputs;
+	uint64_t i = in ? s->inputs_hashed % INPUTS : s->hashed % CHUNKS;
+	size_t size = in ? s->input_sizes[i] : s->sizes[i];
+
+	if (!in && s->hashed == s->made)
+		return 0;
+	pthread_mutex_unlock(&s->lock);
+	if (in)
+		cx_hash_add(s->digest, s->in + i * INPUT, size);
+	else
+		cx_hash_add(s->diff_id, s->chunks + i * CHUNK, size);
+	pthread_mutex_lock(&s->lock);
+	s->inputs_hashed += in;
+	s->hashed += !in;
+	pthread_cond_broadcast(&s->moved);
+	return 1;
+}
+
 static void *hasher_main(void *self)
 {
 	struct cx_stream *s = self;
 
 	pthread_mutex_lock(&s->lock);
-	for (;;) {
-		uint64_t i = s->hashed % CHUNKS;
-
-		while (!s->stop && !s->ended && s->hashed == s->made)
+	while (!s->stop)
+		if (!hash_one(s)) {
+			if (s->ended)
+				break;
 			pthread_cond_wait(&s->moved, &s->lock);
-		if (s->stop || s->hashed == s->made)
-			break;
-		pthread_mutex_unlock(&s->lock);
-		cx_hash_add(s->diff_id, s->chunks + i * CHUNK, s->sizes[i]);
-		pthread_mutex_lock(&s->lock);
-		s->hashed++;
-		pthread_cond_broadcast(&s->moved);
-	}
+		}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
 }
@@ -199,7 +231,7 @@ int cx_stream_open(const struct cx_layer *layer, const struct cx_unpack_limits *
 	s->stop_fd = -1;
 	s->input = (struct cx_input){ .fill = input_fill, .self = s };
 	s->chunks = malloc(CHUNKS * CHUNK);
-	s->in = malloc(INPUT);
+	s->in = malloc(INPUTS * INPUT);
 	r = s->chunks && s->in ? 0 : cx_fail_memory(err);
 	if (r == 0)
 		r = cx_hash_new(layer->digest, "layer.digest", &s->digest, err);
