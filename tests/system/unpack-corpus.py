@@ -215,6 +215,14 @@ def flips():
     tar("flip-file-way", "ENOTDIR", file(b"a"), file(b"a/in"))
     tar("flip-fifo-file", "lands", head(b"a", kind=b"6"), file(b"a", b"new"), shows=["a=file:new"])
     tar("flip-fifo-way", "ENOTDIR", head(b"a", kind=b"6"), file(b"a/in"))
+    tar("flip-below", "lands", file(b"x/y/d/in"), file(b"x/y/d", b"new"), file(b"x/y/e"), shows=["x/y/d=file:new", "x/y/e=file:x"])
+    tar("flip-below-directory", "lands", file(b"x/y/d"), directory(b"x/y/d"), file(b"x/y/d/in"), directory(b"x/y/d"), shows=["x/y/d/in=file:x"])
+    tar("flip-below-link", "lands", file(b"x/y/d/in"), symlink(b"x/y/d", b"e"), symlink(b"x/y/d", b"f"), head(b"x/y/d", kind=b"6"), shows=["x/y/d=fifo"])
+    tar("flip-below-hardlink", "lands", file(b"x/f"), file(b"x/y/d/in"), hardlink(b"x/y/d", b"x/f"), shows=["x/y/d=file:x"])
+    tar("flip-hardlink-takes-its-target", "ENOENT", file(b"x/d/in"), hardlink(b"x/d", b"x/d/in"))
+    tar("flip-through-link", "lands", directory(b"x/y"), symlink(b"l", b"x"), file(b"l/y/f"), file(b"l/y/f", b"new"), directory(b"l/y/f"), file(b"l/y/f/g"),
+        hardlink(b"l/y/h", b"l/y/f/g"), hardlink(b"l/y/h", b"l/y/f/g"), shows=["x/y/f/g=file:x", "x/y/h=file:x"])
+    tar("flip-whiteout-through-link", "lands", directory(b"x/y"), symlink(b"l", b"x"), file(b"l/y/.wh.w", b""), file(b"l/y/w/v/u"), shows=["x/y/w/v/u=file:x", "x/y/w=opaque"])
     two("two-directory-link", "ENOENT", file(b"etc/f"), symlink(b"etc", CANARY) + file(b"etc/new"))
     two("two-link-directory", "lands", symlink(b"etc", CANARY), directory(b"etc") + file(b"etc/new"), shows=["etc/new=file:x"])
     two("two-link-file", "lands", symlink(b"f", CANARY + b"/file"), file(b"f", b"new"), shows=["f=file:new"])
@@ -351,6 +359,8 @@ def numbers():
     tar("mtime-huge", "lands", pax((b"mtime", b"99999999999999999999")), file(b"f"), shows=["f=file:x"])
     tar("mtime-negative", "lands", pax((b"mtime", b"-5.25")), file(b"f"), shows=["f=file:x"])
     tar("mtime-noise", "lands EBADMSG", pax((b"mtime", b"yesterday")), file(b"f"))
+    tar("size-pax-of-directory", "EINVAL", pax((b"size", b"512")), directory(b"d"), file(b"hidden")[:512], file(b"f"))
+    tar("size-pax-of-link", "EINVAL", pax((b"size", b"512")), symlink(b"l", b"x"), file(b"hidden")[:512], file(b"f"))
     tar("pax-nul", "EINVAL", pax((b"path", b"safe\0/../../x")), file(b"f"))
     tar("pax-nul-link", "EINVAL", pax((b"linkpath", b"safe\0/../../x")), symlink(b"l", b"x"))
     tar("pax-length-0", "EBADMSG", pax(raw=b"0 path=x\n"), file(b"f"))
@@ -384,6 +394,8 @@ def kinds():
     tar("name-latin1", "lands", pax((b"path", b"\xe9t\xe9/\xff\xfe")), file(b"f"), shows=["%e9t%e9/%ff%fe=file:x"])
     tar("name-utf8", "lands", pax((b"path", "F\u0151tan\u00fas\u00edtv\u00e1ny".encode())), file(b"f"), shows=["F%c5%91tan%c3%bas%c3%adtv%c3%a1ny=file:x"])
     tar("name-surrogate", "lands", pax((b"path", b"\xed\xa0\x80\xed\xb0\x80")), file(b"f"), shows=["%ed%a0%80%ed%b0%80=file:x"])
+    tar("name-latin1-links", "lands", pax((b"path", b"\xe9")), file(b"f"), pax((b"linkpath", b"\xe9")), hardlink(b"h", b"x"), pax((b"linkpath", b"\xe9\xff")),
+        symlink(b"l", b"x"), symlink(b"\xe8", b"\xe7"), shows=["%e9=file:x", "h=file:x", "l=link:\udce9\udcff", "%e8=link:\udce7"])
     tar("name-newline-refused", "EINVAL", file(b"../\n\x1b[2J"))
     tar("name-255", "lands", pax((b"path", b"n" * 255)), file(b"f"), shows=["n" * 255 + "=file:x"])
     tar("name-trailing-slash", "lands", file(b"f/", b""), shows=["f=dir"])
@@ -412,7 +424,7 @@ def xattrs():
 
 for part in (traversals, links, roots, whiteouts, flips, bombs, sparse, broken, numbers, kinds, xattrs):
     part()
-with open(f"{OUT}/index", "w", encoding="utf-8") as index:
+with open(f"{OUT}/index", "w", encoding="utf-8", errors="surrogateescape") as index:
     for one in cases:
         index.write("\t".join(str(column) for column in one) + "\n")
 print(len(cases))

@@ -3,7 +3,12 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <sched.h>
+#include <stddef.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/utsname.h>
 #include "system/unpack.h"
 
 static struct box box;
@@ -191,6 +196,30 @@ TEST(as_gnu_tar)
 	box_empty(&box);
 }
 
+/* A parent that hands down its group and an ACL, and umasks of all kinds: the tree is the same. */
+TEST(whatever_the_parent)
+{
+	static const mode_t masks[] = { 0, 022, 077, 0777 };
+	char ours[200], theirs[200];
+	mode_t before = umask(0);
+
+	CHECK(fchown(box.out, 0, 50) == 0 && fchmod(box.out, 02775) == 0);
+	CHECK_INT(fsetxattr(box.out, "system.posix_acl_default", acl, sizeof acl, 0), 0);
+	CHECK_INT(run("cd %s && rm -rf theirs && mkdir -m 700 theirs && tar --numeric-owner --xattrs --xattrs-include='*' --acls "
+		"-xpf corpus/tree.0 -C theirs 2>/dev/null", box.path), 0);
+	snprintf(ours, sizeof ours, "%s/out/t", box.path);
+	snprintf(theirs, sizeof theirs, "%s/theirs", box.path);
+	for (size_t i = 0; i < CX_ARRAY_SIZE(masks); i++) {
+		umask(masks[i]);
+		CHECK_INT(box_unpack(&box, "tree", 1, "", (struct cx_unpack_options){ .flags = 0 }, NULL), 0);
+		umask(before);
+		check_same(ours, theirs, "times links");
+		box_empty(&box);
+	}
+	CHECK_INT(fremovexattr(box.out, "system.posix_acl_default"), 0);
+	CHECK(fchown(box.out, 0, 0) == 0 && fchmod(box.out, 0700) == 0);
+}
+
 /* ---- ids ------------------------------------------------------------------------------------------- */
 
 TEST(mapped)
@@ -287,6 +316,46 @@ TEST(overlay_userxattr)
 	overlay_of(CX_WHITEOUT_USER, ",userxattr");
 }
 
+/* mknodat(2) answers EPERM from now on, as in some sandboxes. */
+static int forbid_devices(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mknodat, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { CX_ARRAY_SIZE(code), code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) | prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* Whiteouts are files with an xattr then, which overlay knows from Linux 6.7 on. */
+TEST(overlay_without_devices)
+{
+	struct utsname name;
+	unsigned major = 0, minor = 0;
+	int status = 0;
+	pid_t pid;
+
+	uname(&name);
+	if (sscanf(name.release, "%u.%u", &major, &minor) != 2 || major < 6 || (major == 6 && minor < 7))
+		SKIP("overlay knows no such whiteouts before Linux 6.7");
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		CHECK_INT(forbid_devices(), 0);
+		CHECK(mknodat(box.out, "x", S_IFCHR, 0) < 0 && errno == EPERM);
+		overlay_of(CX_WHITEOUT_USER, ",userxattr");
+		fflush(stdout);
+		_exit(test_state.skip ? 77 : test_state.faults != 0);
+	}
+	CHECK_INT(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		SKIP("no overlay can be mounted here");
+	CHECK_INT(status, 0);
+}
+
 /* ---- side by side ---------------------------------------------------------------------------------- */
 
 static void *unpack_side(void *name)
@@ -328,9 +397,11 @@ int main(void)
 	if (!box_make(&box))
 		return 1;
 	RUN(as_gnu_tar);
+	RUN(whatever_the_parent);
 	RUN(mapped);
 	RUN(overlay);
 	RUN(overlay_userxattr);
+	RUN(overlay_without_devices);
 	RUN(side_by_side);
 	box_remove(&box);
 	return test_end();

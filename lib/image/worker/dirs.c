@@ -20,15 +20,13 @@ static void pop(struct cx_dirs *d, unsigned depth)
 void cx_dirs_forget(struct cx_dirs *d)
 {
 	pop(d, 0);
-	d->by_link = 0;
+	d->by_link = d->stale = 0;
 }
 
 void cx_dirs_removed(struct cx_tree *t, int was_directory)
 {
-	if (was_directory || t->dirs.by_link)
-		cx_dirs_forget(&t->dirs);
-	if (was_directory || t->links.by_link)
-		cx_dirs_forget(&t->links);
+	t->dirs.stale |= was_directory || t->dirs.by_link;
+	t->links.stale |= was_directory || t->links.by_link;
 }
 
 /* Ways deeper than CX_LEVELS keep only their last directory besides the upper ones. */
@@ -170,6 +168,8 @@ int cx_dirs_open(struct cx_tree *t, struct cx_dirs *d, const struct cx_path *pat
 	size_t at;
 	int fd;
 
+	if (d->stale)
+		cx_dirs_forget(d);
 	pop(d, common(d, path->text, size));
 	fd = d->depth ? d->levels[d->depth - 1].fd : t->root;
 	at = d->depth ? d->levels[d->depth - 1].end : 0;

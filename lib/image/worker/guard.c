@@ -110,6 +110,8 @@ static int special(struct cx_guard *g, uint8_t type, uint64_t size, conex_error 
 
 static int entry(struct cx_guard *g, uint8_t type, uint64_t size, conex_error **err)
 {
+	if (g->has_size && type >= '1' && type <= '6' && g->pax_size > 0)
+		return refuse(err, -EINVAL, "a PAX size of what has no contents", "programs differ on what follows it");
 	if (g->has_size)
 		size = g->pax_size;
 	g->has_size = 0;

@@ -53,8 +53,10 @@ static int remove_one(int top, int dirfd, const char *name, unsigned level, unsi
 	fchmodat(dirfd, name, 0700, 0); /* a directory that moves is written to: its ".." */
 	do {
 		snprintf(aside, sizeof aside, ".deep-%u", ++*moved);
-	} while (renameat2(dirfd, name, top, aside, RENAME_NOREPLACE) < 0 && errno == EEXIST);
-	return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : -EIO;
+		if (renameat(dirfd, name, top, aside) == 0)
+			return 0;
+	} while (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR);
+	return -errno;
 }
 
 static int remove_below(int top, int parent, const char *name, unsigned level, unsigned *moved)

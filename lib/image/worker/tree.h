@@ -34,6 +34,7 @@ struct cx_dirs {
 	char path[PATH_MAX];
 	unsigned depth;
 	int by_link;                    /* a symbolic link lies on the way */
+	int stale;                      /* to be forgotten by the next who asks: until then they may be in use */
 	struct { size_t end; int fd; } levels[CX_LEVELS];
 };
 
@@ -80,7 +81,7 @@ int cx_path_read(struct cx_tree *t, const char *name, struct cx_path *ret);
  * made. Symbolic links on the way are followed within the tree. An fd or negative. */
 int cx_dirs_open(struct cx_tree *t, struct cx_dirs *d, const struct cx_path *path, size_t size, int create);
 void cx_dirs_forget(struct cx_dirs *d);
-/* Something was removed: directories, or links, that lay on cached ways. */
+/* Something was removed: directories, or links, that lay on cached ways. What was opened stays open for now. */
 void cx_dirs_removed(struct cx_tree *t, int was_directory);
 /* A new directory 0700, or the one that is there, in the way of nothing; what else has this name goes. */
 int cx_dirs_make(struct cx_tree *t, int parent, const struct cx_path *path, size_t size);

@@ -167,22 +167,46 @@ static int set_options(struct cx_tree *t, const struct cx_unpack_options *o)
 	return 0;
 }
 
-/* The directory: 0700 and without ACLs that its parent would have it inherit. What mode it came with tells our umask. */
-static int make_root(struct cx_tree *t, int parent, const char *name)
+/* What is made in the directory is to be as if it were made anywhere: no ACLs and no group that its parent would hand
+ * down. Then something that is made there tells whose it is, and our umask, which can't be asked for otherwise. */
+static int make_plain(struct cx_tree *t)
 {
 	struct stat st;
 
-	if (mkdirat(parent, name, 0777) < 0)
-		return cx_fail_errno(t->err, CONEX_STAGE_IMAGE, "mkdirat", NULL, "directory to unpack into");
-	t->root = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (t->root < 0 || fstat(t->root, &st) < 0 || fchmod(t->root, 0700) < 0)
-		return cx_fail_errno(t->err, CONEX_STAGE_IMAGE, "openat", NULL, "directory to unpack into");
+	fremovexattr(t->root, "system.posix_acl_default");
+	fremovexattr(t->root, "system.posix_acl_access");
+	if (fchown(t->root, (uid_t)-1, getegid()) < 0 || fchmod(t->root, 0700) < 0 || mkdirat(t->root, "probe", 0777) < 0)
+		return -1;
+	if (fstatat(t->root, "probe", &st, AT_SYMLINK_NOFOLLOW) < 0 || unlinkat(t->root, "probe", AT_REMOVEDIR) < 0)
+		return -1;
 	t->umask = ~st.st_mode & 0777;
 	t->uid = st.st_uid;
 	t->gid = st.st_gid;
-	fremovexattr(t->root, "system.posix_acl_default");
-	fremovexattr(t->root, "system.posix_acl_access");
 	return 0;
+}
+
+static int make_root(struct cx_tree *t, int parent, const char *name)
+{
+	if (mkdirat(parent, name, 0700) < 0)
+		return cx_fail_errno(t->err, CONEX_STAGE_IMAGE, "mkdirat", NULL, "directory to unpack into");
+	t->root = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (t->root < 0 || make_plain(t) < 0)
+		return cx_fail_errno(t->err, CONEX_STAGE_IMAGE, "openat", NULL, "directory to unpack into");
+	return 0;
+}
+
+/* Never onto something; where the file system can't promise that (NFS), nothing but an empty directory. */
+static int rename_new(int parent, const char *from, const char *to)
+{
+	if (renameat2(parent, from, parent, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (faccessat(parent, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return renameat(parent, from, parent, to);
 }
 
 /* The root of a layer that says nothing of it: root's, 0755. */
@@ -226,7 +250,7 @@ static int unpack_named(struct cx_tree *t, int parent, const char *name, const c
 	cx_dirs_free(t);
 	cx_closep(&t->root);
 	free(t->inodes.slots);
-	if (r == 0 && renameat2(parent, passing, parent, name, RENAME_NOREPLACE) < 0)
+	if (r == 0 && rename_new(parent, passing, name) < 0)
 		r = cx_fail_errno(t->err, CONEX_STAGE_IMAGE, "renameat2", NULL, "directory %s", name);
 	if (r == 0 && t->options.flags & CX_UNPACK_SYNC && fsync(parent) < 0)
 		r = cx_fail_errno(t->err, CONEX_STAGE_IMAGE, "fsync", NULL, "directory of %s", name);
