@@ -151,6 +151,8 @@ def links():
         shows=["d/b=file:x", "!d/a"])
     tar("link-way-cached", "lands", directory(b"e"), symlink(b"d", b"e"), file(b"d/a"), symlink(b"d", b"f"), directory(b"f"),
         file(b"d/b"), shows=["e/a=file:x", "f/b=file:x", "!e/b"])
+    tar("hardlink-way-replaced", "lands", file(b"d/f", b"one"), hardlink(b"h", b"d/f"), symlink(b"d", b"e"), file(b"e/f", b"two"), hardlink(b"g", b"d/f"),
+        shows=["h=file:one", "g=file:two"])
     tar("hardlink-outside", "EINVAL", hardlink(b"h", b"../canary/file"))
     tar("hardlink-absolute", "ENOENT", hardlink(b"h", CANARY + b"/file"))
     tar("hardlink-missing", "ENOENT", hardlink(b"h", b"nothing"))
