@@ -22,7 +22,8 @@ struct reader {
 	struct cx_guard guard;
 	struct cx_tree *tree;
 	int failed;             /* the stream (which has the error then) */
-	int refused;            /* by the guard */
+	int refused;            /* by the guard, which is ahead of the entries: why */
+	conex_error *why;
 };
 
 static ssize_t next_chunk(struct archive *a, void *self, const void **data)
@@ -33,7 +34,7 @@ static ssize_t next_chunk(struct archive *a, void *self, const void **data)
 	if (n < 0)
 		r->failed = (int)n;
 	else if (n > 0)
-		r->refused = cx_guard_look(&r->guard, *data, (size_t)n, r->tree->err);
+		r->refused = cx_guard_look(&r->guard, *data, (size_t)n, &r->why);
 	if (r->failed || r->refused) {
 		archive_set_error(a, EIO, "the stream has ended");
 		return -1;
@@ -56,10 +57,8 @@ static int read_failed(struct cx_tree *t, struct reader *r, struct archive *a)
 	char hint[160];
 	size_t n;
 
-	if (r->failed)
-		return r->failed;
-	if (r->refused)
-		return r->refused;
+	if (r->failed || r->refused)
+		return -EIO;            /* unpack_one knows better */
 	n = (size_t)snprintf(hint, sizeof hint, "%s", text ? text : "libarchive doesn't say why");
 	for (size_t i = 0; i < n && i < sizeof hint - 1; i++)
 		if (hint[i] < ' ' || hint[i] > '~')
@@ -82,7 +81,7 @@ static int read_entries(struct cx_tree *t, struct reader *reader, struct archive
 			return read_failed(t, reader, a);
 		r = cx_entry_unpack(t, a, e);
 		if (r < 0)
-			return reader->failed ? reader->failed : r;
+			return r;
 	}
 	while ((n = cx_stream_next(reader->stream, &rest)) > 0)
 		;       /* what follows the end counts for the digests alone */
@@ -106,12 +105,27 @@ static int read_archive(struct cx_tree *t, struct reader *reader)
 	return r;
 }
 
+/* What is to be said of a layer whose entries came to r: if the stream or the guard was the cause, what they say. */
+static int said(struct reader *reader, int r, struct cx_unpack_result *result)
+{
+	conex_error **err = reader->tree->err;
+
+	if (reader->failed || (r == 0 && !reader->refused))
+		return cx_stream_end(reader->stream, result, err);
+	if (reader->refused) {
+		conex_error_free(*err);
+		*err = cx_steal_ptr(&reader->why);
+		return reader->refused;
+	}
+	return r;
+}
+
 /* One layer onto what is there. */
 static int unpack_one(struct cx_tree *t, const struct cx_layer *layer, struct cx_unpack_result *result)
 {
 	struct reader reader = { .guard = { .limit = t->options.limits.header }, .tree = t };
 	locale_t plain = newlocale(LC_ALL_MASK, "C", 0), before;
-	int r, ended;
+	int r;
 
 	*result = (struct cx_unpack_result){ .entries = 0 };
 	t->result = result;
@@ -124,12 +138,10 @@ static int unpack_one(struct cx_tree *t, const struct cx_layer *layer, struct cx
 		before = uselocale(plain);
 		r = read_archive(t, &reader);
 		uselocale(before);
-		if (r == 0 || reader.failed) {
-			ended = cx_stream_end(reader.stream, result, t->err);
-			r = r ? r : ended;
-		}
+		r = said(&reader, r, result);
 	}
 	cx_guard_free(&reader.guard);
+	conex_error_free(reader.why);
 	cx_stream_free(reader.stream);
 	freelocale(plain);
 	return r;
