@@ -125,9 +125,12 @@ static void spoil(char *digest, int last)
 	*c = *c == '0' ? '1' : '0';
 }
 
+#define SHA512 "sha512:0000000000000000000000000000000000000000000000000000000000000000" \
+	"0000000000000000000000000000000000000000000000000000000000000000"
+
 TEST(lies_about_digests)
 {
-	struct bytes b = load("gzip"), plain = load("gzip"), tar = load("zstd");
+	struct bytes b = load("gzip"), tar = load("zstd");
 	struct cx_unpack_result found = { .media = 0 };
 	char digest[CX_LAYER_DIGEST], diff_id[CX_LAYER_DIGEST];
 
@@ -146,14 +149,36 @@ TEST(lies_about_digests)
 		CHECK_INT(unpack(&b, (struct cx_layer){ .diff_id = diff_id }, NULL, NULL), -EBADMSG);
 		digest_of(&b, NULL, digest);
 	}
-	digest_of(&b, "sha512:00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
-		"000000000000000000000000", digest);
+	digest_of(&b, SHA512, digest);
 	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest }, NULL, NULL), 0);
 	spoil(digest, 1);
 	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest }, NULL, NULL), -EBADMSG);
 	free(b.data);
-	free(plain.data);
 	free(tar.data);
+}
+
+/* A plain tar is hashed once, unless two algorithms are asked for. */
+TEST(digests_of_a_plain_layer)
+{
+	struct bytes b = load(SOME_LAYER);
+	struct cx_unpack_result found = { .media = 0 };
+	char digest[CX_LAYER_DIGEST], longer[CX_LAYER_DIGEST];
+
+	digest_of(&b, NULL, digest);
+	digest_of(&b, SHA512, longer);
+	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest, .diff_id = digest }, &found, NULL), 0);
+	CHECK_STR(found.digest, digest);
+	CHECK_STR(found.diff_id, digest);
+	CHECK_INT(found.media, CX_MEDIA_TAR);
+	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest, .diff_id = longer }, &found, NULL), 0);
+	CHECK_STR(found.diff_id, longer);
+	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = longer, .diff_id = digest }, &found, NULL), 0);
+	CHECK_STR(found.diff_id, digest);
+	spoil(longer, 1);
+	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest, .diff_id = longer }, NULL, NULL), -EBADMSG);
+	spoil(digest, 1);
+	CHECK_INT(unpack(&b, (struct cx_layer){ .diff_id = digest }, NULL, NULL), -EBADMSG);
+	free(b.data);
 }
 
 TEST(digests_that_are_none)
@@ -297,6 +322,7 @@ int main(void)
 	RUN(cut);
 	RUN(changed);
 	RUN(lies_about_digests);
+	RUN(digests_of_a_plain_layer);
 	RUN(digests_that_are_none);
 	RUN(lies_about_size_and_media);
 	RUN(a_name_that_is_taken);

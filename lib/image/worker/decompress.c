@@ -21,7 +21,8 @@ int cx_input_more(struct cx_input *in, conex_error **err)
 
 int cx_decompress_fail(conex_error **err, const char *kind, const char *how)
 {
-	return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "the layer is damaged: fetch it anew", "layer: %s: %s", kind, how);
+	return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "the layer is damaged: fetch it anew",
+		"layer: %s: %s", kind, how);
 }
 
 static const char *media_name(int media)
@@ -53,7 +54,8 @@ int cx_decompress_open(struct cx_decompress *d, struct cx_input *in, int media, 
 		return r;
 	found = media_of(in->next, in->left, &name);
 	if (found < 0)
-		return cx_fail(err, CONEX_STAGE_IMAGE, -EOPNOTSUPP, NULL, "layers are tar, tar+gzip or tar+zstd", "layer of %s", name);
+		return cx_fail(err, CONEX_STAGE_IMAGE, -EOPNOTSUPP, NULL, "layers are tar, tar+gzip or tar+zstd",
+			"layer of %s", name);
 	if (media != CX_MEDIA_ANY && found != media)
 		return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "its media type in the manifest is wrong",
 			"layer: %s, said to be %s", media_name(found), media_name(media));

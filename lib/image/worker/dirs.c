@@ -232,7 +232,8 @@ static int finish_one(struct cx_tree *t, const struct cx_dir_record *record)
 		return 0;       /* gone since */
 	if (parent < 0)
 		return cx_tree_fail(t, parent, "openat", NULL, record->path);
-	if (fstatat(parent, t->path.name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) || st.st_ino != record->ino)
+	if (fstatat(parent, t->path.name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)
+		|| st.st_ino != record->ino)
 		return 0;       /* something else by now */
 	r = cx_attributes_set_at(t, parent, t->path.name, S_IFDIR, &record->attributes);
 	return r < 0 ? cx_tree_fail(t, r, NULL, NULL, record->path) : 0;

@@ -166,8 +166,8 @@ static int make_hardlink(struct cx_tree *t, const char *to)
 		return parent;
 	from = cx_dirs_open(t, &t->links, &t->target, t->target.parent, 0);
 	if (from < 0 || fstatat(from, t->target.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return cx_tree_fail(t, from < 0 ? from : -errno, "linkat", "what it links to isn't there (before it, in this layer)",
-			t->path.text);
+		return cx_tree_fail(t, from < 0 ? from : -errno, "linkat",
+			"what it links to isn't there (before it, in this layer)", t->path.text);
 	if (S_ISDIR(st.st_mode) || cx_whiteout_is(t, from, t->target.name, st.st_mode, st.st_rdev))
 		return cx_tree_fail(t, -EINVAL, NULL, "a hard link to a directory, or to a whiteout", t->path.text);
 	if (!strcmp(t->path.text, t->target.text))

@@ -97,7 +97,8 @@ static int special(struct cx_guard *g, uint8_t type, uint64_t size, conex_error 
 	if (++g->specials > SPECIALS)
 		return refuse(err, -EINVAL, "too many extended headers for one entry", "16 are enough for everybody");
 	if (size > g->limit)
-		return refuse(err, -E2BIG, "an extended header (PAX, or a long name) that is too large", "limits.header allows more");
+		return refuse(err, -E2BIG, "an extended header (PAX, or a long name) that is too large",
+			"limits.header allows more");
 	g->skip = padded(size);
 	if ((type != 'x' && type != 'X') || size == 0)
 		return 0;

@@ -68,6 +68,11 @@ int cx_hash_end(struct cx_hash *h, char text[CX_LAYER_DIGEST])
 	return 0;
 }
 
+int cx_hash_alike(const struct cx_hash *a, const struct cx_hash *b)
+{
+	return a->prefix == b->prefix;
+}
+
 void cx_hash_free(struct cx_hash *h)
 {
 	if (!h)

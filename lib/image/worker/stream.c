@@ -25,6 +25,7 @@ struct cx_stream {
 	int stop_fd, polls;             /* an eventfd; is the descriptor one that can make us wait? */
 	pthread_t producer, hasher;
 	int producing, hashing;         /* do these threads exist? */
+	int once;                       /* nothing to decompress: diff-id and digest are one */
 	/* chunk number n is chunks[n % CHUNKS], what is read likewise; all that follows is under the lock */
 	pthread_mutex_t lock;
 	pthread_cond_t moved;
@@ -86,8 +87,8 @@ static int input_fill(struct cx_input *in, conex_error **err)
 	}
 	s->compressed += have;
 	if (s->layer.size && (s->compressed > s->layer.size || (n == 0 && s->compressed < s->layer.size)))
-		return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "fetch it anew; if that doesn't help its manifest is wrong",
-			"layer: %s its size of %llu bytes says", n == 0 ? "shorter than" : "longer than",
+		return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL,
+			"fetch it anew; if that doesn't help its manifest is wrong", "layer: %s its size of %llu bytes says", n == 0 ? "shorter than" : "longer than",
 			(unsigned long long)s->layer.size);
 	pthread_mutex_lock(&s->lock);
 	s->input_sizes[s->inputs++ % INPUTS] = have;
@@ -104,8 +105,8 @@ static int input_fill(struct cx_input *in, conex_error **err)
 static int within_limits(struct cx_stream *s, conex_error **err)
 {
 	if (s->plain > s->limits.bytes)
-		return cx_fail(err, CONEX_STAGE_IMAGE, -E2BIG, NULL, "limits.bytes allows more", "layer: more than %llu bytes when unpacked",
-			(unsigned long long)s->limits.bytes);
+		return cx_fail(err, CONEX_STAGE_IMAGE, -E2BIG, NULL, "limits.bytes allows more",
+			"layer: more than %llu bytes when unpacked", (unsigned long long)s->limits.bytes);
 	if (s->plain > RATIO_FROM && s->plain / s->limits.ratio > s->compressed)
 		return cx_fail(err, CONEX_STAGE_IMAGE, -E2BIG, NULL, "limits.ratio allows more",
 			"layer: more than %llu times its compressed size, like a bomb", (unsigned long long)s->limits.ratio);
@@ -129,6 +130,7 @@ static int produce(struct cx_stream *s, conex_error **err)
 {
 	int r = cx_decompress_open(&s->decompress, &s->input, s->layer.media, err);
 
+	s->once = !s->decompress.kind && cx_hash_alike(s->digest, s->diff_id);
 	while (r == 0 && wait_room(s)) {
 		uint64_t i = s->made % CHUNKS;
 		ssize_t n = cx_decompress_read(&s->decompress, &s->input, s->chunks + i * CHUNK, CHUNK, err);
@@ -173,7 +175,7 @@ static int hash_one(struct cx_stream *s)
 	pthread_mutex_unlock(&s->lock);
 	if (in)
 		cx_hash_add(s->digest, s->in + i * INPUT, size);
-	else
+	else if (!s->once)
 		cx_hash_add(s->diff_id, s->chunks + i * CHUNK, size);
 	pthread_mutex_lock(&s->lock);
 	s->inputs_hashed += in;
@@ -274,8 +276,8 @@ static int compare(const char *what, const char *wanted, const char *found, cone
 {
 	if (!wanted || !strcmp(wanted, found))
 		return 0;
-	return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "it isn't what its manifest promises: fetch it anew, or don't trust it",
-		"layer: %s is %s, not %s", what, found, wanted);
+	return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL,
+		"it isn't what its manifest promises: fetch it anew, or don't trust it", "layer: %s is %s, not %s", what, found, wanted);
 }
 
 int cx_stream_end(struct cx_stream *s, struct cx_unpack_result *result, conex_error **err)
@@ -297,6 +299,8 @@ int cx_stream_end(struct cx_stream *s, struct cx_unpack_result *result, conex_er
 	result->media = s->decompress.media;
 	if (cx_hash_end(s->digest, result->digest) < 0 || cx_hash_end(s->diff_id, result->diff_id) < 0)
 		return cx_fail(err, CONEX_STAGE_IMAGE, -EIO, NULL, NULL, "layer: libcrypto has failed");
+	if (s->once)
+		strcpy(result->diff_id, result->digest);
 	r = compare("the digest", s->layer.digest, result->digest, err);
 	return r < 0 ? r : compare("the diff-id", s->layer.diff_id, result->diff_id, err);
 }

@@ -63,8 +63,8 @@ static int read_failed(struct cx_tree *t, struct reader *r, struct archive *a)
 	for (size_t i = 0; i < n && i < sizeof hint - 1; i++)
 		if (hint[i] < ' ' || hint[i] > '~')
 			hint[i] = '?';
-	return cx_fail(t->err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, hint, "layer %.20s: damaged after %llu entries, the last is %s",
-		t->layer, (unsigned long long)t->result->entries, *t->path.text ? "before it" : "none");
+	return cx_fail(t->err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, hint, "layer%s%.20s: damaged after %llu entries",
+		*t->layer ? " " : "", t->layer, (unsigned long long)t->result->entries);
 }
 
 static int read_entries(struct cx_tree *t, struct reader *reader, struct archive *a, struct archive_entry *e)
@@ -95,7 +95,8 @@ static int read_archive(struct cx_tree *t, struct reader *reader)
 	struct archive_entry *e = archive_entry_new();
 	int r = -ENOMEM;
 
-	if (a && e && archive_read_support_format_tar(a) == ARCHIVE_OK && archive_read_support_format_empty(a) == ARCHIVE_OK)
+	if (a && e && archive_read_support_format_tar(a) == ARCHIVE_OK
+		&& archive_read_support_format_empty(a) == ARCHIVE_OK)
 		r = archive_read_open(a, reader, NULL, next_chunk, NULL) == ARCHIVE_OK ? read_entries(t, reader, a, e)
 			: read_failed(t, reader, a);
 	else
@@ -174,7 +175,8 @@ static int set_options(struct cx_tree *t, const struct cx_unpack_options *o)
 	default_u32(&l->xattrs, 256 * CONEX_KIB);
 	if (l->path > PATH_MAX - 1)
 		return cx_refuse(t->err, -EINVAL, "limits.path", NULL, "4,095 bytes are the most that the kernel takes");
-	if (t->options.whiteouts < CX_WHITEOUT_OVERLAY || t->options.whiteouts > CX_WHITEOUT_APPLY || t->options.flags > 7)
+	if (t->options.whiteouts < CX_WHITEOUT_OVERLAY || t->options.whiteouts > CX_WHITEOUT_APPLY
+		|| t->options.flags > (CX_UNPACK_ROOTLESS | CX_UNPACK_SQUASH | CX_UNPACK_SYNC))
 		return cx_refuse(t->err, -EINVAL, "unpack options", NULL, "a form of whiteouts, or a flag, that doesn't exist");
 	return 0;
 }

@@ -24,7 +24,7 @@ struct cx_layer {
 
 enum {                                  /* what becomes of .wh.NAME and .wh..wh..opq */
 	CX_WHITEOUT_OVERLAY,            /* overlay's: device 0:0, trusted.overlay.opaque */
-	CX_WHITEOUT_USER,               /* overlay's with userxattr: device 0:0 or user.overlay.whiteout, user.overlay.opaque */
+	CX_WHITEOUT_USER,               /* with userxattr: device 0:0 or user.overlay.whiteout, user.overlay.opaque */
 	CX_WHITEOUT_APPLY,              /* what they hide is removed: for a tree of several layers */
 };
 
@@ -61,7 +61,7 @@ struct cx_unpack_result {
 	char digest[CX_LAYER_DIGEST], diff_id[CX_LAYER_DIGEST];
 	int media;
 	uint64_t compressed, plain, entries, bytes;
-	uint64_t left_out_xattrs;       /* security.selinux, overlay's own, and what the file system or kernel can't keep */
+	uint64_t left_out_xattrs;       /* security.selinux, overlay's own, what can't be kept: xattrs.c */
 	uint64_t left_out_devices;      /* rootless */
 };
 

@@ -109,6 +109,7 @@ int cx_whiteout(struct cx_tree *t, struct archive_entry *e)
 		return cx_tree_fail(t, parent, "openat", "a directory on its way can't be had", raw);
 	r = apply(t, opaque ? NULL : hidden, parent);
 	if (r == -EPERM || r == -EOPNOTSUPP)
-		return cx_tree_fail(t, r, opaque ? "fsetxattr" : "mknodat", "CX_WHITEOUT_USER, or _APPLY, needs fewer rights", raw);
+		return cx_tree_fail(t, r, opaque ? "fsetxattr" : "mknodat",
+			"CX_WHITEOUT_USER, or _APPLY, needs fewer rights", raw);
 	return r < 0 ? cx_tree_fail(t, r, NULL, "hiding it has failed", raw) : 1;
 }
