@@ -250,6 +250,11 @@ def bombs():
     case("bomb-ratio", "E2BIG", zeros, options="ratio=100")
     tar("bomb-entries", "E2BIG", *[file(b"f%d" % i, b"") for i in range(120)], options="entries=100")
     tar("bomb-same-entry", "E2BIG", *[directory(b"d")] * 120, options="entries=100")
+    tar("bomb-memory", "E2BIG", *[pax((b"path", b"n" * 200 + b"/" + b"m" * 200 + b"%d" % i)) + directory(b"d") for i in range(300)],
+        options="memory=100000")
+    tar("bomb-memory-ways", "E2BIG", *[file(b"%d/f" % i) for i in range(2000)], options="memory=100000")
+    tar("bomb-memory-xattrs", "E2BIG", *[pax((b"SCHILY.xattr.user.big", b"v" * 50000)) + directory(b"d%d" % i) for i in range(5)],
+        options="memory=100000")
     tar("bomb-depth", "E2BIG", pax((b"path", b"d/" * 257 + b"f")), file(b"f"))
     tar("bomb-depth-option", "E2BIG", file(b"a/b/c/d/e"), options="depth=4")
     tar("deep", "lands", pax((b"path", b"d/" * 255 + b"f")), file(b"f"), shows=["d/" * 255 + "f=file:x"])

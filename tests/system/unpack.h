@@ -292,6 +292,7 @@ static inline int box_unpack(const struct box *b, const char *name, int count, c
 	o.limits = (struct cx_unpack_limits){ .bytes = box_option(options, "bytes="), .ratio = box_option(options, "ratio="),
 		.entries = box_option(options, "entries="), .depth = (uint32_t)box_option(options, "depth="),
 		.path = (uint32_t)box_option(options, "path="), .header = (uint32_t)box_option(options, "header="),
+		.memory = box_option(options, "memory="),
 		.xattrs = (uint32_t)box_option(options, "xattrs=") };
 	for (int i = 0; i < count; i++)
 		layers[i] = (struct cx_layer){ .fd = box_open(b->corpus, name, i) };

@@ -190,6 +190,9 @@ int cx_dirs_note(struct cx_tree *t, const char *path, size_t size, ino_t ino, st
 {
 	struct cx_dir_records *all = &t->records;
 
+	all->memory += sizeof *all->list + size + cx_xattrs_size(&a->xattrs);
+	if (all->memory > t->options.limits.memory)
+		return -E2BIG;
 	if (all->count == all->capacity) {
 		size_t capacity = all->capacity ? 2 * all->capacity : 256;
 		void *more = reallocarray(all->list, capacity, sizeof *all->list);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#define MEMORY "limits.memory allows more, or larger, directories"
+
 /* The directory that the entry is in, made if it must be. */
 static int parent_of(struct cx_tree *t)
 {
@@ -16,7 +18,7 @@ static int parent_of(struct cx_tree *t)
 
 	if (fd >= 0)
 		return fd;
-	return cx_tree_fail(t, fd, "openat", fd == -ENOTDIR ? "a file stands where a directory of its path should be"
+	return cx_tree_fail(t, fd, "openat", fd == -E2BIG ? MEMORY : fd == -ENOTDIR ? "a file stands where a directory of its path should be"
 		: fd == -ENOENT ? "a directory of its path is a link that leads nowhere" : NULL, t->path.text);
 }
 
@@ -148,7 +150,8 @@ static int make_directory(struct cx_tree *t, int parent, struct cx_attributes *a
 		return cx_tree_fail(t, r, "mkdirat", NULL, t->path.text);
 	if (*t->path.text && fstatat(parent, t->path.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return cx_tree_errno(t, "fstatat", t->path.text);
-	return cx_dirs_note(t, t->path.text, t->path.size, st.st_ino, a) < 0 ? cx_fail_memory(t->err) : 0;
+	r = cx_dirs_note(t, t->path.text, t->path.size, st.st_ino, a);
+	return r < 0 ? cx_tree_fail(t, r, NULL, r == -E2BIG ? MEMORY : NULL, t->path.text) : 0;
 }
 
 /* Another name of what is in the tree already: never of a directory, never through a link at the end. */

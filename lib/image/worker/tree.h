@@ -47,6 +47,7 @@ struct cx_dir_records {
 		struct cx_attributes attributes;
 	} *list;
 	size_t count, capacity;
+	uint64_t memory;                /* of the paths and xattrs, and their list */
 };
 
 /* Inodes that the present layer has put or named: whiteouts don't hide what is of their own layer. */
@@ -85,7 +86,7 @@ void cx_dirs_forget(struct cx_dirs *d);
 void cx_dirs_removed(struct cx_tree *t, int was_directory);
 /* A new directory 0700, or the one that is there, in the way of nothing; what else has this name goes. */
 int cx_dirs_make(struct cx_tree *t, int parent, const struct cx_path *path, size_t size);
-/* Notes what the directory shall be like in the end; takes the xattrs. */
+/* Notes what the directory shall be like in the end; takes the xattrs. 0, -ENOMEM, -E2BIG: beyond limits.memory */
 int cx_dirs_note(struct cx_tree *t, const char *path, size_t size, ino_t ino, struct cx_attributes *a);
 /* All directories become what was noted. */
 int cx_dirs_finish(struct cx_tree *t);
@@ -117,6 +118,7 @@ int cx_attributes_set_at(struct cx_tree *t, int parent, const char *name, mode_t
 /* Of an entry, filtered and within the limit; ids in ACLs and capabilities are mapped. 0 or negative. */
 int cx_xattrs_read(struct cx_tree *t, struct archive_entry *e, struct cx_attributes *a);
 void cx_xattrs_free(struct cx_xattrs *x);
+size_t cx_xattrs_size(const struct cx_xattrs *x);      /* in memory */
 /* To fd; or where it is -1 to a name in parent, not following it. */
 int cx_xattrs_set(struct cx_tree *t, int fd, int parent, const char *name, const struct cx_xattrs *x);
 /* A container's id as this machine's. 0, or negative: it has none. */

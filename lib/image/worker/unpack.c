@@ -169,6 +169,7 @@ static int set_options(struct cx_tree *t, const struct cx_unpack_options *o)
 	default_u64(&l->bytes, 256 * CONEX_GIB);
 	default_u64(&l->ratio, 1000);
 	default_u64(&l->entries, 4 * CONEX_MIB);
+	default_u64(&l->memory, 256 * CONEX_MIB);
 	default_u32(&l->depth, 256);
 	default_u32(&l->path, PATH_MAX - 1);
 	default_u32(&l->header, CONEX_MIB);

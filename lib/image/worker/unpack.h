@@ -42,6 +42,7 @@ struct cx_unpack_limits {
 	uint64_t bytes;                 /* of all files' sizes, holes included, and of the tar [256 GiB] */
 	uint64_t ratio;                 /* plain bytes a compressed one, from 256 MiB on [1000] */
 	uint64_t entries;               /* [4 Mi] */
+	uint64_t memory;                /* bytes kept until the end: directories' paths and xattrs [256 MiB] */
 	uint32_t depth;                 /* components of a path [256] */
 	uint32_t path;                  /* its bytes [4095, which is also the most] */
 	uint32_t header;                /* bytes of a PAX header, or of a GNU long name [1 MiB] */

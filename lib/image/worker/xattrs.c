@@ -39,6 +39,15 @@ void cx_xattrs_free(struct cx_xattrs *x)
 	}
 }
 
+size_t cx_xattrs_size(const struct cx_xattrs *x)
+{
+	size_t size = 0;
+
+	for (const struct cx_xattr *one = x->first; one; one = one->next)
+		size += sizeof *one + strlen(one->name) + one->size;
+	return size;
+}
+
 /* Copies; the limit is the caller's. */
 static int add(struct cx_xattrs *x, const char *name, const void *value, size_t size)
 {
