@@ -25,7 +25,7 @@ def includes(path, pattern):
 
 
 def lib_faults(path):
-    module = path.split(os.sep)[-2] if "/program/" not in path else "keeper"
+    module = path.split(os.sep)[1]
     for number, name in includes(path, r'"([^"]+)"'):
         other = name.split("/")[0]
         if "/" not in name or other not in RANK:
@@ -48,7 +48,7 @@ def public_faults(path):
 
 
 os.chdir(os.environ.get("top_srcdir", "."))
-faults = [f for p in sorted(glob.glob("lib/*/*.[chS]") + glob.glob("lib/keeper/program/*.[ch]"))
+faults = [f for p in sorted(glob.glob("lib/*/*.[chS]") + glob.glob("lib/*/*/*.[ch]"))
           for f in lib_faults(p)]
 faults += [f for p in sorted(glob.glob("include/conex/*.h")) for f in public_faults(p)]
 print("".join(f"# {fault}\n" for fault in faults), end="")

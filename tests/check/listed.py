@@ -6,13 +6,13 @@ import re
 
 os.chdir(os.environ.get("top_srcdir", "."))
 named = set()
-for path in ["Makefile.am"] + glob.glob("*/*.am") + glob.glob("lib/keeper/*.am"):
+for path in ["Makefile.am"] + glob.glob("*/*.am") + glob.glob("lib/keeper/*.am") + glob.glob("lib/image/worker/*.am"):
     with open(path, encoding="utf-8") as file:
         text = re.sub(r"^#.*$", "", file.read(), flags=re.M)
     named |= set(re.findall(r"(?<![\w$()/])(?:include|lib|tests|examples|doc)/[\w./-]+\w", text))
 
 files = set()
-for pattern in ("include/conex/*.h", "lib/*/*.[chS]", "lib/*/*.def", "lib/keeper/program/*.[ch]",
+for pattern in ("include/conex/*.h", "lib/*/*.[chS]", "lib/*/*.def", "lib/keeper/program/*.[ch]", "lib/image/worker/*.[ch]",
                 "tests/unit/*.[ch]", "tests/system/*.[ch]", "tests/system/*.sh", "tests/vm/*", "tests/cases/*",
                 "tests/bench/*.[ch]", "tests/check/*", "examples/*.[ch]", "examples/*/*.[ch]", "doc/*.[1-9]", "doc/*.md"):
     files |= {path for path in glob.glob(pattern) if os.path.isfile(path)}
