@@ -15,7 +15,7 @@
 
 static int conex_unpack(const struct image_layer *layer, char *why)
 {
-	struct cx_layer what = { .fd = open(layer->archive, O_RDONLY | O_CLOEXEC), .digest = layer->digest,
+	struct cx_packed what = { .fd = open(layer->archive, O_RDONLY | O_CLOEXEC), .digest = layer->digest,
 		.diff_id = layer->diff_id };
 	int parent = open(layer->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
 	conex_error *err = NULL;
@@ -61,7 +61,7 @@ static int pump(const struct image_layer *layer, int hashes, char *why)
 	p->fd = open(layer->archive, O_RDONLY | O_CLOEXEC);
 	if (hashes && (cx_hash_new(NULL, "", &p->hash, NULL) < 0 || cx_hash_new(NULL, "", &plain, NULL) < 0))
 		return -ENOMEM;
-	r = cx_decompress_open(&d, &p->input, CX_MEDIA_ANY, NULL);
+	r = cx_decompress_open(&d, &p->input, CX_PACKED_ANY, NULL);
 	while (r == 0 && (n = cx_decompress_read(&d, &p->input, chunk, 256 << 10, NULL)) != 0)
 		if (n < 0)
 			r = (int)n;

@@ -43,7 +43,7 @@ static int scratch(void)
 static void take(const uint8_t *data, size_t size, int whiteouts)
 {
 	struct bytes b = { data, size };
-	struct cx_layer layers[2] = { { .read = read_bytes, .self = &b }, { .read = read_bytes, .self = &b } };
+	struct cx_packed layers[2] = { { .read = read_bytes, .self = &b }, { .read = read_bytes, .self = &b } };
 	struct cx_unpack_options o = { .whiteouts = whiteouts, .flags = CX_UNPACK_ROOTLESS | CX_UNPACK_SQUASH,
 		.limits = { .bytes = 1 << 20, .entries = 100, .depth = 20 } };
 	conex_error *err = NULL;

@@ -360,7 +360,7 @@ TEST(overlay_without_devices)
 
 static void *unpack_side(void *name)
 {
-	struct cx_layer layer = { .fd = box_open(box.corpus, "tree", 0) };
+	struct cx_packed layer = { .fd = box_open(box.corpus, "tree", 0) };
 	int r = cx_unpack_layer(box.out, name, &layer, NULL, NULL, NULL);
 
 	close(layer.fd);

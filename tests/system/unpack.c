@@ -61,7 +61,7 @@ static void digest_of(const struct bytes *b, const char *algorithm, char text[CX
 	cx_hash_free(h);
 }
 
-static int unpack(struct bytes *b, struct cx_layer layer, struct cx_unpack_result *result, conex_error **err)
+static int unpack(struct bytes *b, struct cx_packed layer, struct cx_unpack_result *result, conex_error **err)
 {
 	int r;
 
@@ -88,12 +88,12 @@ TEST(cut)
 
 		digest_of(&b, NULL, digest);
 		for (b.size = 0; b.size < whole; b.size += 1 + whole / 97) {
-			unpack(&b, (struct cx_layer){ .media = CX_MEDIA_ANY }, NULL, NULL);
-			CHECK(unpack(&b, (struct cx_layer){ .digest = digest }, NULL, NULL) < 0);
-			CHECK_INT(unpack(&b, (struct cx_layer){ .size = whole }, NULL, NULL), -EBADMSG);
+			unpack(&b, (struct cx_packed){ .media = CX_PACKED_ANY }, NULL, NULL);
+			CHECK(unpack(&b, (struct cx_packed){ .digest = digest }, NULL, NULL) < 0);
+			CHECK_INT(unpack(&b, (struct cx_packed){ .size = whole }, NULL, NULL), -EBADMSG);
 		}
 		b.size = whole;
-		CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest, .size = whole }, NULL, NULL), 0);
+		CHECK_INT(unpack(&b, (struct cx_packed){ .digest = digest, .size = whole }, NULL, NULL), 0);
 		free(b.data);
 	}
 }
@@ -108,11 +108,11 @@ TEST(changed)
 		digest_of(&b, NULL, digest);
 		for (size_t at = 0; at < b.size; at += 1 + b.size / 149) {
 			b.data[at] ^= (char)(1 << at % 8);
-			unpack(&b, (struct cx_layer){ .media = CX_MEDIA_ANY }, NULL, NULL);
-			CHECK(unpack(&b, (struct cx_layer){ .digest = digest }, NULL, NULL) < 0);
+			unpack(&b, (struct cx_packed){ .media = CX_PACKED_ANY }, NULL, NULL);
+			CHECK(unpack(&b, (struct cx_packed){ .digest = digest }, NULL, NULL) < 0);
 			b.data[at] ^= (char)(1 << at % 8);
 		}
-		CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest }, NULL, NULL), 0);
+		CHECK_INT(unpack(&b, (struct cx_packed){ .digest = digest }, NULL, NULL), 0);
 		free(b.data);
 	}
 }
@@ -134,25 +134,25 @@ TEST(lies_about_digests)
 	struct cx_unpack_result found = { .media = 0 };
 	char digest[CX_LAYER_DIGEST], diff_id[CX_LAYER_DIGEST];
 
-	CHECK_INT(unpack(&b, (struct cx_layer){ .fd = -1 }, &found, NULL), 0);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .fd = -1 }, &found, NULL), 0);
 	digest_of(&b, NULL, digest);
 	CHECK_STR(found.digest, digest);
 	CHECK_INT(found.compressed, b.size);
-	CHECK_INT(found.media, CX_MEDIA_GZIP);
+	CHECK_INT(found.media, CX_PACKED_GZIP);
 	strcpy(diff_id, found.diff_id);
-	CHECK_INT(unpack(&tar, (struct cx_layer){ .diff_id = diff_id }, &found, NULL), 0);      /* the same tar, packed otherwise */
-	CHECK_INT(found.media, CX_MEDIA_ZSTD);
+	CHECK_INT(unpack(&tar, (struct cx_packed){ .diff_id = diff_id }, &found, NULL), 0);      /* the same tar, packed otherwise */
+	CHECK_INT(found.media, CX_PACKED_ZSTD);
 	for (int last = 0; last < 2; last++) {
 		spoil(digest, last);
-		CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest, .diff_id = diff_id }, NULL, NULL), -EBADMSG);
+		CHECK_INT(unpack(&b, (struct cx_packed){ .digest = digest, .diff_id = diff_id }, NULL, NULL), -EBADMSG);
 		spoil(diff_id, last);
-		CHECK_INT(unpack(&b, (struct cx_layer){ .diff_id = diff_id }, NULL, NULL), -EBADMSG);
+		CHECK_INT(unpack(&b, (struct cx_packed){ .diff_id = diff_id }, NULL, NULL), -EBADMSG);
 		digest_of(&b, NULL, digest);
 	}
 	digest_of(&b, SHA512, digest);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest }, NULL, NULL), 0);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .digest = digest }, NULL, NULL), 0);
 	spoil(digest, 1);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest }, NULL, NULL), -EBADMSG);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .digest = digest }, NULL, NULL), -EBADMSG);
 	free(b.data);
 	free(tar.data);
 }
@@ -166,18 +166,18 @@ TEST(digests_of_a_plain_layer)
 
 	digest_of(&b, NULL, digest);
 	digest_of(&b, SHA512, longer);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest, .diff_id = digest }, &found, NULL), 0);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .digest = digest, .diff_id = digest }, &found, NULL), 0);
 	CHECK_STR(found.digest, digest);
 	CHECK_STR(found.diff_id, digest);
-	CHECK_INT(found.media, CX_MEDIA_TAR);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest, .diff_id = longer }, &found, NULL), 0);
+	CHECK_INT(found.media, CX_PACKED_TAR);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .digest = digest, .diff_id = longer }, &found, NULL), 0);
 	CHECK_STR(found.diff_id, longer);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = longer, .diff_id = digest }, &found, NULL), 0);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .digest = longer, .diff_id = digest }, &found, NULL), 0);
 	CHECK_STR(found.diff_id, digest);
 	spoil(longer, 1);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .digest = digest, .diff_id = longer }, NULL, NULL), -EBADMSG);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .digest = digest, .diff_id = longer }, NULL, NULL), -EBADMSG);
 	spoil(digest, 1);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .diff_id = digest }, NULL, NULL), -EBADMSG);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .diff_id = digest }, NULL, NULL), -EBADMSG);
 	free(b.data);
 }
 
@@ -191,8 +191,8 @@ TEST(digests_that_are_none)
 	struct bytes b = load("gzip");
 
 	for (size_t i = 0; i < CX_ARRAY_SIZE(none); i++) {
-		CHECK_INT(unpack(&b, (struct cx_layer){ .digest = none[i] }, NULL, NULL), -EINVAL);
-		CHECK_INT(unpack(&b, (struct cx_layer){ .diff_id = none[i] }, NULL, NULL), -EINVAL);
+		CHECK_INT(unpack(&b, (struct cx_packed){ .digest = none[i] }, NULL, NULL), -EINVAL);
+		CHECK_INT(unpack(&b, (struct cx_packed){ .diff_id = none[i] }, NULL, NULL), -EINVAL);
 	}
 	free(b.data);
 }
@@ -201,12 +201,12 @@ TEST(lies_about_size_and_media)
 {
 	struct bytes b = load("gzip");
 
-	CHECK_INT(unpack(&b, (struct cx_layer){ .size = b.size - 1 }, NULL, NULL), -EBADMSG);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .size = b.size + 1 }, NULL, NULL), -EBADMSG);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .size = b.size }, NULL, NULL), 0);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .media = CX_MEDIA_GZIP }, NULL, NULL), 0);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .media = CX_MEDIA_ZSTD }, NULL, NULL), -EBADMSG);
-	CHECK_INT(unpack(&b, (struct cx_layer){ .media = CX_MEDIA_TAR }, NULL, NULL), -EBADMSG);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .size = b.size - 1 }, NULL, NULL), -EBADMSG);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .size = b.size + 1 }, NULL, NULL), -EBADMSG);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .size = b.size }, NULL, NULL), 0);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .media = CX_PACKED_GZIP }, NULL, NULL), 0);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .media = CX_PACKED_ZSTD }, NULL, NULL), -EBADMSG);
+	CHECK_INT(unpack(&b, (struct cx_packed){ .media = CX_PACKED_TAR }, NULL, NULL), -EBADMSG);
 	free(b.data);
 }
 
@@ -215,7 +215,7 @@ TEST(lies_about_size_and_media)
 TEST(a_name_that_is_taken)
 {
 	struct bytes b = load("gzip");
-	struct cx_layer layer = { .read = read_bytes, .self = &b };
+	struct cx_packed layer = { .read = read_bytes, .self = &b };
 	static const char *const bad[] = { "", ".", "..", "a/b", "/t" };
 	conex_error *err = NULL;
 	char first[256];
@@ -246,7 +246,7 @@ static ssize_t read_late(void *self, void *to, size_t size)
 TEST(a_name_taken_meanwhile)
 {
 	struct late l = { load("gzip"), box.out };
-	struct cx_layer layer = { .read = read_late, .self = &l };
+	struct cx_packed layer = { .read = read_late, .self = &l };
 	char first[256];
 
 	CHECK_INT(cx_unpack_layer(box.out, "t", &layer, NULL, NULL, NULL), -EEXIST);
@@ -264,13 +264,13 @@ static ssize_t read_failing(void *self, void *to, size_t size)
 
 TEST(sources_that_fail)
 {
-	struct cx_layer layer = { .read = read_failing };
+	struct cx_packed layer = { .read = read_failing };
 	struct bytes bad = load("noise");
 	int fds[2];
 
 	CHECK_INT(cx_unpack_layer(box.out, "t", &layer, NULL, NULL, NULL), -ECONNRESET);
 	box_whole(&box, -1, "a source that fails");
-	layer = (struct cx_layer){ .fd = -1 };
+	layer = (struct cx_packed){ .fd = -1 };
 	CHECK_INT(cx_unpack_layer(box.out, "t", &layer, NULL, NULL, NULL), -EBADF);
 	box_whole(&box, -1, "no source");
 	CHECK_INT(pipe2(fds, O_CLOEXEC), 0);
@@ -293,7 +293,7 @@ TEST(killed)
 		pid_t pid = fork();
 
 		if (pid == 0) {
-			struct cx_layer layer = { .fd = box_open(box.corpus, "bomb-global-many", 0) };
+			struct cx_packed layer = { .fd = box_open(box.corpus, "bomb-global-many", 0) };
 
 			box_unpack(&box, "bomb-file", 1, "", (struct cx_unpack_options){ .flags = 0 }, NULL);
 			cx_unpack_layer(box.out, "t", &layer, NULL, NULL, NULL);

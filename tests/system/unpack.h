@@ -286,7 +286,7 @@ static inline int box_is_printable(const char *text)
 static inline int box_unpack(const struct box *b, const char *name, int count, const char *options,
 	struct cx_unpack_options o, conex_error **err)
 {
-	struct cx_layer layers[4] = { { .fd = -1 } };
+	struct cx_packed layers[4] = { { .fd = -1 } };
 	int r;
 
 	o.limits = (struct cx_unpack_limits){ .bytes = box_option(options, "bytes="), .ratio = box_option(options, "ratio="),
@@ -295,7 +295,7 @@ static inline int box_unpack(const struct box *b, const char *name, int count, c
 		.memory = box_option(options, "memory="),
 		.xattrs = (uint32_t)box_option(options, "xattrs=") };
 	for (int i = 0; i < count; i++)
-		layers[i] = (struct cx_layer){ .fd = box_open(b->corpus, name, i) };
+		layers[i] = (struct cx_packed){ .fd = box_open(b->corpus, name, i) };
 	r = strstr(options, "apply") ? cx_unpack_tree(b->out, "t", layers, (size_t)count, &o, NULL, err)
 		: cx_unpack_layer(b->out, "t", layers, &o, NULL, err);
 	for (int i = 0; i < count; i++)

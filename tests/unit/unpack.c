@@ -36,7 +36,7 @@ TEST(sources_that_drip)
 	for (size_t i = 0; i < CX_ARRAY_SIZE(layers); i++)
 		for (int most = 1; most < 600; most += 150) {
 			struct drops d = { box_open(box.corpus, layers[i], 0), most, 0 };
-			struct cx_layer layer = { .read = read_drops, .self = &d };
+			struct cx_packed layer = { .read = read_drops, .self = &d };
 			int r = cx_unpack_layer(box.out, "t", &layer, &own, NULL, NULL);
 
 			CHECK_INT(r, 0);
@@ -78,7 +78,7 @@ TEST(owners)
  * last byte is wrong. */
 TEST(closed_directories)
 {
-	struct cx_layer layer = { .fd = box_open(box.corpus, "closed", 0),
+	struct cx_packed layer = { .fd = box_open(box.corpus, "closed", 0),
 		.digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000" };
 	conex_error *err = NULL;
 

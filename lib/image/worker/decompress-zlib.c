@@ -73,5 +73,5 @@ static ssize_t gzip_read(void *state, struct cx_input *in, void *to, size_t size
 }
 
 const struct cx_decompressor cx_decompress_gzip = {
-	.name = "gzip", .media = CX_MEDIA_GZIP, .open = gzip_open, .read = gzip_read, .close = gzip_close,
+	.name = "gzip", .media = CX_PACKED_GZIP, .open = gzip_open, .read = gzip_read, .close = gzip_close,
 };

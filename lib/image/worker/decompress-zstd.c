@@ -55,5 +55,5 @@ static ssize_t zstd_read(void *state, struct cx_input *in, void *to, size_t size
 }
 
 const struct cx_decompressor cx_decompress_zstd = {
-	.name = "zstd", .media = CX_MEDIA_ZSTD, .open = zstd_open, .read = zstd_read, .close = zstd_close,
+	.name = "zstd", .media = CX_PACKED_ZSTD, .open = zstd_open, .read = zstd_read, .close = zstd_close,
 };

@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const struct { const char *name; int media; size_t size; const char *bytes; } magics[] = {
-	{ "gzip", CX_MEDIA_GZIP, 2, "\x1f\x8b" },
-	{ "zstd", CX_MEDIA_ZSTD, 4, "\x28\xb5\x2f\xfd" },
+	{ "gzip", CX_PACKED_GZIP, 2, "\x1f\x8b" },
+	{ "zstd", CX_PACKED_ZSTD, 4, "\x28\xb5\x2f\xfd" },
 	{ "xz", -1, 6, "\xfd" "7zXZ" },
 	{ "bzip2", -1, 3, "BZh" },
 	{ "lz4", -1, 4, "\x04\x22\x4d\x18" },
@@ -41,8 +41,8 @@ static int media_of(const uint8_t *p, size_t size, const char **name)
 			return magics[i].media;
 		}
 	if (size >= 4 && (p[0] & 0xf0) == 0x50 && !memcmp(p + 1, "\x2a\x4d\x18", 3))
-		return CX_MEDIA_ZSTD;
-	return CX_MEDIA_TAR;
+		return CX_PACKED_ZSTD;
+	return CX_PACKED_TAR;
 }
 
 int cx_decompress_open(struct cx_decompress *d, struct cx_input *in, int media, conex_error **err)
@@ -56,11 +56,11 @@ int cx_decompress_open(struct cx_decompress *d, struct cx_input *in, int media, 
 	if (found < 0)
 		return cx_fail(err, CONEX_STAGE_IMAGE, -EOPNOTSUPP, NULL, "layers are tar, tar+gzip or tar+zstd",
 			"layer of %s", name);
-	if (media != CX_MEDIA_ANY && found != media)
+	if (media != CX_PACKED_ANY && found != media)
 		return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "its media type in the manifest is wrong",
 			"layer: %s, said to be %s", media_name(found), media_name(media));
 	d->media = found;
-	d->kind = found == CX_MEDIA_GZIP ? &cx_decompress_gzip : found == CX_MEDIA_ZSTD ? &cx_decompress_zstd : NULL;
+	d->kind = found == CX_PACKED_GZIP ? &cx_decompress_gzip : found == CX_PACKED_ZSTD ? &cx_decompress_zstd : NULL;
 	return d->kind && d->kind->open(&d->state) < 0 ? cx_fail_memory(err) : 0;
 }
 

@@ -16,7 +16,7 @@ enum { CHUNKS = 16, CHUNK = 256 << 10, INPUTS = 4, INPUT = 256 << 10 };
 #define RATIO_FROM (256 * CONEX_MIB)    /* small layers of zeros are nobody's harm */
 
 struct cx_stream {
-	struct cx_layer layer;
+	struct cx_packed layer;
 	struct cx_unpack_limits limits;
 	struct cx_hash *digest, *diff_id;
 	struct cx_decompress decompress;
@@ -218,7 +218,7 @@ static int start(struct cx_stream *s, conex_error **err)
 	return r == 0 ? 0 : cx_fail(err, CONEX_STAGE_IMAGE, r, "pthread_create", NULL, "layer: a thread of its own");
 }
 
-int cx_stream_open(const struct cx_layer *layer, const struct cx_unpack_limits *limits, struct cx_stream **ret,
+int cx_stream_open(const struct cx_packed *layer, const struct cx_unpack_limits *limits, struct cx_stream **ret,
 	conex_error **err)
 {
 	struct cx_stream *s = calloc(1, sizeof *s);

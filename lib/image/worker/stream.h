@@ -7,7 +7,7 @@
 
 struct cx_stream;
 
-int cx_stream_open(const struct cx_layer *layer, const struct cx_unpack_limits *limits, struct cx_stream **ret,
+int cx_stream_open(const struct cx_packed *layer, const struct cx_unpack_limits *limits, struct cx_stream **ret,
 	conex_error **err);
 
 /* The next chunk, which stays valid until the next call. Its bytes; 0: the end; negative: reading has failed, and

@@ -122,7 +122,7 @@ static int said(struct reader *reader, int r, struct cx_unpack_result *result)
 }
 
 /* One layer onto what is there. */
-static int unpack_one(struct cx_tree *t, const struct cx_layer *layer, struct cx_unpack_result *result)
+static int unpack_one(struct cx_tree *t, const struct cx_packed *layer, struct cx_unpack_result *result)
 {
 	struct reader reader = { .guard = { .limit = t->options.limits.header }, .tree = t };
 	locale_t plain = newlocale(LC_ALL_MASK, "C", 0), before;
@@ -235,7 +235,7 @@ static int note_root(struct cx_tree *t)
 	return cx_dirs_note(t, "", 0, 0, &a) < 0 ? cx_fail_memory(t->err) : 0;
 }
 
-static int fill(struct cx_tree *t, const struct cx_layer *layers, size_t count, struct cx_unpack_result *results)
+static int fill(struct cx_tree *t, const struct cx_packed *layers, size_t count, struct cx_unpack_result *results)
 {
 	int r = note_root(t);
 
@@ -256,7 +256,7 @@ static int fill(struct cx_tree *t, const struct cx_layer *layers, size_t count, 
 }
 
 static int unpack_named(struct cx_tree *t, int parent, const char *name, const char *passing,
-	const struct cx_layer *layers, size_t count, struct cx_unpack_result *results)
+	const struct cx_packed *layers, size_t count, struct cx_unpack_result *results)
 {
 	int r = make_root(t, parent, passing);
 
@@ -274,7 +274,7 @@ static int unpack_named(struct cx_tree *t, int parent, const char *name, const c
 	return r;
 }
 
-static int unpack(int parent, const char *name, const struct cx_layer *layers, size_t count,
+static int unpack(int parent, const char *name, const struct cx_packed *layers, size_t count,
 	const struct cx_unpack_options *options, struct cx_unpack_result *ret, conex_error **err)
 {
 	cx_autofree struct cx_tree *t = calloc(1, sizeof *t);
@@ -309,13 +309,13 @@ static int unpack(int parent, const char *name, const struct cx_layer *layers, s
 	return r;
 }
 
-int cx_unpack_layer(int parent, const char *name, const struct cx_layer *layer,
+int cx_unpack_layer(int parent, const char *name, const struct cx_packed *layer,
 	const struct cx_unpack_options *options, struct cx_unpack_result *ret, conex_error **err)
 {
 	return unpack(parent, name, layer, 1, options, ret, err);
 }
 
-int cx_unpack_tree(int parent, const char *name, const struct cx_layer *layers, size_t count,
+int cx_unpack_tree(int parent, const char *name, const struct cx_packed *layers, size_t count,
 	const struct cx_unpack_options *options, struct cx_unpack_result *ret, conex_error **err)
 {
 	struct cx_unpack_options applied = { .whiteouts = CX_WHITEOUT_APPLY };

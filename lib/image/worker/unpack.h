@@ -7,19 +7,20 @@
 #define CX_IMAGE_WORKER_UNPACK_H
 
 #include "base/error.h"
+#include "base/ids.h"
 
-enum { CX_MEDIA_ANY, CX_MEDIA_TAR, CX_MEDIA_GZIP, CX_MEDIA_ZSTD };
+enum { CX_PACKED_ANY, CX_PACKED_TAR, CX_PACKED_GZIP, CX_PACKED_ZSTD };
 enum { CX_LAYER_DIGEST = 136 };         /* "sha512:", 128 digits, NUL */
 
 /* The bytes of one layer as they are stored, and what they must turn out to be. */
-struct cx_layer {
+struct cx_packed {
 	ssize_t (*read)(void *self, void *to, size_t size); /* bytes, 0 at the end, -errno; NULL: from fd. May block */
 	void *self;
 	int fd;                         /* stays the caller's */
 	const char *digest;             /* of these bytes: "sha256:..." or "sha512:..."; NULL: unknown */
 	const char *diff_id;            /* of the tar in them; NULL: unknown */
 	uint64_t size;                  /* of these bytes; 0: unknown */
-	int media;                      /* CX_MEDIA_...: what the manifest says they are */
+	int media;                      /* CX_PACKED_...: what the manifest says they are */
 };
 
 enum {                                  /* what becomes of .wh.NAME and .wh..wh..opq */
@@ -34,8 +35,6 @@ enum {
 	CX_UNPACK_SQUASH = 2,           /* all belongs to who calls, whoever it belonged to: with one id only */
 	CX_UNPACK_SYNC = 4,             /* on the disk before it has its name */
 };
-
-struct cx_id_range { uint32_t inside, outside, count; };
 
 /* Against bombs; 0: the default in brackets. */
 struct cx_unpack_limits {
@@ -72,11 +71,11 @@ struct cx_unpack_result {
  * Returns 0; -EEXIST: the directory is there; -EBADMSG: not what its digest, size or media type promised, or
  * broken; -EINVAL: an entry, or an option, that isn't acceptable; -E2BIG: beyond a limit; -EOPNOTSUPP; errors of the file
  * system. */
-int cx_unpack_layer(int parent, const char *name, const struct cx_layer *layer,
+int cx_unpack_layer(int parent, const char *name, const struct cx_packed *layer,
 	const struct cx_unpack_options *options, struct cx_unpack_result *ret, conex_error **err);
 
 /* The same with several layers, the lowest first, in one tree: CX_WHITEOUT_APPLY. `ret`: an array, or NULL. */
-int cx_unpack_tree(int parent, const char *name, const struct cx_layer *layers, size_t count,
+int cx_unpack_tree(int parent, const char *name, const struct cx_packed *layers, size_t count,
 	const struct cx_unpack_options *options, struct cx_unpack_result *ret, conex_error **err);
 
 #endif
