@@ -137,6 +137,13 @@ static int undo_one(struct cx_state *s, const char *id, enum who whose, cx_play_
 		return whose == EVERYBODY ? r : 0;
 	if (!is_orphan(s, record, whose))
 		return 0;
+	/* The owner may have written a last word behind what was read ("released"), and ended then. Now that he is dead
+	 * it is final. */
+	record_freep(&record);
+	record = NULL;
+	r = cx_record_load(fd, &record);
+	if (r < 0 || !is_orphan(s, record, whose))
+		return r == -EBADMSG ? 0 : r;
 	r = play_all(record, other_boot(s, record), play, data);
 	if (r < 0)
 		return r;
