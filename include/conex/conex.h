@@ -6,6 +6,7 @@
 #include <conex/spec.h>
 #include <conex/cgroup.h>
 #include <conex/namespace.h>
+#include <conex/image.h>
 #include <conex/network.h>
 #include <conex/container.h>
 #include <conex/plan.h>

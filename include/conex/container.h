@@ -83,9 +83,10 @@ struct conex_run_options {
 	                                     * inside can get round egress_bps */
 };
 
-/* Runs a program in a new container: conex_plan_new and conex_launch in one. image: NULL in this
- * version, which runs a directory (.rootfs), a specification (.spec) or, with .share, the host's
- * files. args: NULL-ended; NULL: the specification's. Returns when the program has been
+/* Runs a program in a new container: conex_plan_new and conex_launch in one. image: one
+ * of the store (conex/image.h), whose layers are the root file system, with one of its own above them for what the container
+ * writes, and whose config says what to run: args come behind its entrypoint. NULL: a directory (.rootfs), a
+ * specification (.spec) or, with .share, the host's files. args: NULL-ended; NULL: the specification's. Returns when the program has been
  * executed, with CONEX_RUN_NOWAIT at once, with CONEX_RUN_HOLD when all is set up; with NOWAIT a
  * failed start comes as an EXITED event. Starts the context's keeper where needed. On failure
  * nothing is left of the container.

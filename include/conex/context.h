@@ -19,7 +19,7 @@ struct conex_options {
 	size_t size;
 	uint64_t flags;
 	const char *state;      /* directory; NULL: a private one, gone at close */
-	const char *store;      /* images: not read by this version, which has none */
+	const char *store;      /* of images: a directory of one file system; NULL: /var/lib/conex */
 	const char *cgroup;     /* parent for our cgroups; NULL: /conex, or the delegated subtree */
 	int64_t close_ms;       /* how long conex_close may wait; 0: 5,000 */
 	void (*log)(int level, const char *line, void *data); /* NULL: silence; levels as syslog's */
@@ -81,7 +81,7 @@ enum {
 	CONEX_EVENT_KEEPER_LOST,  /* bound: its containers have ended; detached: they go on */
 	CONEX_EVENT_LIMIT,        /* watched cgroup: a limit was met: memory.high, memory.max, pids.max */
 	CONEX_EVENT_EMPTY         /* watched cgroup: its last process has ended */
-};                                /* 0.1 sends STARTED, EXITED, DELETED, OOM, PRESSURE, SYSCALL, and from
+};                                /* 0.1 sends STARTED, EXITED, DELETED, OOM, PRESSURE, SYSCALL, JOB, and from
                                    * KEEPER_LOST on all */
 struct conex_event {
 	size_t size;
@@ -105,8 +105,8 @@ struct conex_event {
  * Since: 0.1 */
 int conex_next_event(conex *cx, int timeout_ms, struct conex_event *ret, conex_error **err);
 
-/* Undoes what dead owners left, as conex_open does. ret_bytes: NULL, or set to 0 by this
- * version, which stores no images. What can't be undone is logged and tried again by the next
+/* Undoes what dead owners left, as conex_open does; and in a context that has asked for images removes from the store what
+ * no name leads to and nobody uses. ret_bytes: NULL, or how much that was. What can't be undone is logged and tried again by the next
  * conex_open.
  * Returns: 0; the usual.
  * Threads: any. Since: 0.1 */

@@ -10,8 +10,8 @@
 
 CONEX_BEGIN_DECLARATIONS
 
-/* Compiles a plan; nothing outside the process is made and no process started. image: NULL in
- * this version. args: NULL-ended, the default for launches; NULL: the specification's. options:
+/* Compiles a plan; nothing outside the process is made and no process started. image: as
+ * conex_run has it. args: NULL-ended, the default for launches; NULL: the specification's. options:
  * fields that are not marked L in struct conex_run_options; namespaces in .join are held by the
  * plan.
  * Owner: *ret is the caller's: conex_plan_free. .spec stays the caller's and is not changed.

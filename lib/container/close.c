@@ -2,6 +2,7 @@
 #include "container/container.h"
 #include "base/path.h"
 #include "cgroup/scope.h"
+#include "image/job.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -98,14 +99,18 @@ static void undo_journals(conex *cx)
 static void forget_all(conex *cx)
 {
 	struct cx_news *n;
+	void *data;
 	int event;
 
 	if (cx->cgroups)        /* scopes in the making end with it, and let their containers go */
 		cx_cgroups_drop_manager(cx->cgroups);
 	cx_events_forget(cx);
 	cx_brokers_close(cx);
+	cx_jobs_close(cx);
 	while ((n = cx_queue_take(&cx->queue, &event)))
-		if (!n->queued && n != &cx->containers->lost && !cx_watch_of(cx, n, NULL))
+		if (event == CONEX_EVENT_JOB)
+			cx_job_unref(cx_job_of(n, &data));
+		else if (!n->queued && n != &cx->containers->lost && !cx_watch_of(cx, n, NULL))
 			cx_task_unref((struct cx_task *)n);
 	cx_watches_free(cx);
 	for (int i = 0; i < CX_TASK_BUCKETS; i++)

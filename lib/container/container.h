@@ -32,6 +32,7 @@ struct conex_plan {
 	uint64_t ingress_bps, egress_bps;       /* of each interface; 0: no limit */
 	conex_namespace **join;         /* NULL-ended, each counted */
 	uint32_t joins;
+	struct cx_image_use *image;     /* whose layers are its root file system; NULL */
 	char *spec_name;                /* in the state directory; NULL: not written yet (locked) */
 	uint64_t id;                    /* the keeper's name for it; 0: never sent (locked) */
 	unsigned generation;            /* of the keeper that has it (locked) */
@@ -75,6 +76,7 @@ struct conex_container {
 	struct cx_hooks *hooks;         /* hooks that run for it just now; NULL */
 	struct cx_published *published; /* its ports; NULL */
 	struct cx_joined *joined;       /* its networks; NULL */
+	char *snapshot, *hold;          /* of an image: what it writes to, and what the journal has of the lease; NULL */
 	struct cx_maps *maps;           /* helpers that write its id maps just now; NULL */
 	struct cx_chain *chain;         /* CNI plugins that run for it just now; NULL */
 	int unplugged;                  /* they have been asked to delete its interfaces; -1: and could not: the
@@ -112,6 +114,7 @@ struct cx_lent {
 	struct cx_lent *next;
 	pthread_t thread;
 	struct cx_task *task;           /* counted; NULL: given back */
+	conex_job *job;                 /* the same */
 };
 
 struct cx_containers {
@@ -159,13 +162,14 @@ conex_container *cx_container_find(conex *cx, const char *id);
 void cx_container_unref(conex_container *c);
 int cx_container_check_id(const char *id, conex_error **err);
 
+struct cx_image_use;
 /* options.c: options and image -> a validated spec */
 int cx_options_check(const char *call, const struct conex_run_options *o, unsigned what, conex_error **err);
 #define CX_FOR_PLAN 1u
 #define CX_FOR_LAUNCH 2u
 #define CX_FOR_EXEC 4u
-int cx_options_spec(const char *image, const char *const *args, const struct conex_run_options *o, json_t **ret,
-	conex_error **err);
+int cx_options_spec(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
+	struct cx_image_use **ret_image, json_t **ret, conex_error **err);
 int cx_options_exec_spec(const json_t *spec, const char *const *args, const struct conex_run_options *o, json_t **ret,
 	conex_error **err);
 json_t *cx_env_merge(const json_t *env, const char *const *more);       /* new reference; NULL: no memory */
@@ -231,6 +235,7 @@ struct cx_request {                     /* one launch message in the making */
 	const char *cgroup;             /* relative; NULL: none */
 	const char *hostname;           /* NULL: the plan's */
 	const struct cx_network_launch *network;        /* NULL: on no networks */
+	const char *snapshot;           /* NULL: none */
 	const char *state;              /* for hooks inside; NULL: there are none */
 	struct cx_stdio stdio;
 	int listener;                   /* released and held; -1 */
@@ -281,6 +286,15 @@ void cx_brokers_let_go(conex *cx);                      /* the same in a forked 
 /* members.c: where there are no cgroups */
 int cx_container_members(const conex_container *c, pid_t **ret);        /* count, -errno. free */
 int cx_container_signal_members(const conex_container *c, int sig, conex_error **err);
+
+/* image.c */
+/* What an image says, as a layer for a spec; args: after its entrypoint. */
+int cx_image_layer(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
+	struct cx_image_use **ret, json_t **ret_spec, conex_error **err);
+const char *cx_image_users(const struct cx_image_use *u);       /* where its users' names are; NULL */
+void cx_image_use_free(struct cx_image_use *u);
+int cx_container_hold_image(conex_container *c, conex_error **err);     /* not locked; nor is: */
+void cx_container_drop_image(conex_container *c);
 
 /* names.c: .hosts and .dns */
 int cx_names_read(const struct conex_run_options *o, int networked, char **ret_hosts, char **ret_resolv,

@@ -2,6 +2,7 @@
 #include "container/container.h"
 #include "base/options.h"
 #include "base/path.h"
+#include "image/images.h"
 #include "network/network.h"
 #include "security/compile.h"
 #include "state/context-cgroup.h"
@@ -72,8 +73,6 @@ static int check_options(const struct conex_options *o, conex_error **err)
 	if (o->flags && !o->state)
 		return cx_refuse(err, -EINVAL, "conex_options.state", NULL,
 			"name the directory in which others will find the containers");
-	if (o->store)
-		return cx_refuse(err, -EOPNOTSUPP, "conex_options.store", o->store, "this version has no images: leave it NULL");
 	if (o->cgroup_driver && driver_of(o->cgroup_driver) < 0)
 		return cx_refuse(err, -EINVAL, "conex_options.cgroup_driver", o->cgroup_driver, "\"cgroupfs\" or \"systemd\"");
 	if (o->close_ms < 0)
@@ -118,10 +117,12 @@ void cx_context_drop_parts(conex *cx)
 	cx_seccomp_cache_free(cx->seccomp);
 	cx_cgroups_free(cx->cgroups);
 	cx_networks_free(cx->networks);
+	cx_store_close(cx->store);
 	free(cx->keeper);
 	cx->seccomp = NULL;
 	cx->cgroups = NULL;
 	cx->networks = NULL;
+	cx->store = NULL;
 	cx->keeper = NULL;
 }
 
@@ -137,6 +138,8 @@ static int open_context(conex *cx, const struct conex_options *o, conex_error **
 	cx->cgroup_driver = driver_of(o->cgroup_driver);
 	cx->log = o->log;
 	cx->log_data = o->log_data;
+	if (o->store && !(cx->store_path = strdup(o->store)))
+		return cx_fail_memory(err);
 	if (o->cgroup && !(cx->cgroup_parent = strdup(o->cgroup)))
 		return cx_fail_memory(err);
 	r = cx_state_open(o->state, (o->flags & CONEX_READ_ONLY) != 0, &cx->state, err);
@@ -188,6 +191,25 @@ pid_t conex_keeper_pid(const conex *cx)
 	return pid;
 }
 
+enum { PARTIAL_AGE_S = 24 * 3600 };     /* a download that was broken off may be gone on with for so long */
+
+static int prune_store(conex *cx, uint64_t *ret_bytes, conex_error **err)
+{
+	struct cx_store_gone gone = { .bytes = 0 };
+	struct cx_store *s = NULL;
+	int r = cx_context_lock(cx, err);
+
+	if (r == 0) {
+		s = cx->store;          /* who has asked for no image has none to be rid of */
+		cx_context_unlock(cx);
+	}
+	if (s)
+		r = cx_store_collect(s, PARTIAL_AGE_S, &gone, err);
+	if (ret_bytes)
+		*ret_bytes = gone.bytes;
+	return r;
+}
+
 int conex_prune(conex *cx, uint64_t *ret_bytes, conex_error **err)
 {
 	int r = cx_context_begin(cx, err);
@@ -195,8 +217,7 @@ int conex_prune(conex *cx, uint64_t *ret_bytes, conex_error **err)
 	if (r < 0)
 		return r;
 	recover(cx);
+	r = prune_store(cx, ret_bytes, err);
 	cx_context_end(cx);
-	if (ret_bytes)
-		*ret_bytes = 0;
-	return 0;
+	return r;
 }

@@ -1,6 +1,7 @@
 /* conex_next_event: one reader of news for containers, processes and watched cgroups. */
 #include "container/container.h"
 #include "base/options.h"
+#include "image/job.h"
 
 static int is_pending(void *arg)
 {
@@ -25,10 +26,14 @@ static struct cx_lent *lent_to_me(conex *cx)
 static void give_back(struct cx_lent *l)
 {
 	struct cx_task *t = l->task;
+	conex_job *job = l->job;
 
 	l->task = NULL;
+	l->job = NULL;
 	if (t)
 		cx_task_unref(t);
+	if (job)
+		cx_job_unref(job);
 }
 
 void cx_events_forget(conex *cx)
@@ -62,6 +67,10 @@ static int fill_event(conex *cx, struct cx_news *n, struct cx_lent *mine, struct
 
 	if (n == &cx->containers->lost)
 		return 1;
+	if (ev->type == CONEX_EVENT_JOB) {
+		ev->job = mine->job = cx_job_of(n, &ev->data);
+		return 1;
+	}
 	if (ev->type == CONEX_EVENT_SYSCALL) {
 		t = cx_broker_take(cx, n, &ev->syscall);
 		if (t)

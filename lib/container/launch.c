@@ -96,6 +96,8 @@ static int acquire(conex_container *c, struct cx_network_launch *network, conex_
 			c->cgroup);
 	r = cx_container_journal(c, err);
 	if (r == 0)
+		r = cx_container_hold_image(c, err);
+	if (r == 0)
 		r = cx_container_join(c, network, err);
 	if (r < 0 || c->by_systemd)     /* its scope is made with its process in it: placing.c */
 		return r;
@@ -183,6 +185,7 @@ static int launch_container(conex_container *c, struct cx_request *r, conex_erro
 		return ret;
 	ret = acquire(c, &network, err);
 	r->network = &network;
+	r->snapshot = c->snapshot;
 	pthread_mutex_lock(&cx->lock);
 	if (ret == 0 && cx->closed)
 		ret = cx_fail(err, CONEX_STAGE_LAUNCH, -ESHUTDOWN, NULL, "conex_close was called", "the context");

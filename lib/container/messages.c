@@ -1,6 +1,7 @@
 /* What the keeper says becomes state, events and exit records. All of it with the context locked. */
 #include "container/container.h"
 #include "base/path.h"
+#include "image/job.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -317,6 +318,7 @@ int cx_containers_pump(conex *cx)
 	cx_watches_pump(cx);
 	happened |= cx_brokers_pump(cx);
 	happened |= cx_placing_pump(cx);
+	happened |= cx_jobs_pump(cx);
 	happened |= cx_stacks_pump(cx);
 	happened |= cx_foreign_pump(cx);
 	return happened | cx_undo_tick(cx);

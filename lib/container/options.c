@@ -344,8 +344,9 @@ static int add_root(json_t *spec, const char *rootfs, int *failed, conex_error *
 	return 0;
 }
 
-static int add_process(json_t *spec, const char *const *args, const struct conex_run_options *o, int *failed,
-	conex_error **err)
+/* users: the root of a tree with etc/passwd; NULL: the spec's root. */
+static int add_process(json_t *spec, const char *const *args, const char *users, const struct conex_run_options *o,
+	int *failed, conex_error **err)
 {
 	json_t *user = NULL;
 	int r;
@@ -361,7 +362,7 @@ static int add_process(json_t *spec, const char *const *args, const struct conex
 	if (o->flags & CONEX_RUN_INIT)
 		layer(spec, json_pack("{s:{s:b}}", "process", "init", 1), failed);
 	if (o->user) {
-		r = cx_user_json(o->user, cx_json_text(spec, "root.path"), &user, err);
+		r = cx_user_json(o->user, users ? users : cx_json_text(spec, "root.path"), &user, err);
 		if (r < 0)
 			return r;
 		layer(spec, json_pack("{s:{s:o}}", "process", "user", user), failed);
@@ -399,14 +400,14 @@ static void add_devices(json_t *spec, const char *network, int *failed)
 		layer(spec, devices ? json_pack("{s:{s:o}}", "linux", "netDevices", devices) : NULL, failed);
 }
 
-static int add_options(json_t *spec, const char *const *args, const struct conex_run_options *o, int *failed,
-	conex_error **err)
+static int add_options(json_t *spec, const char *const *args, const char *users, const struct conex_run_options *o,
+	int *failed, conex_error **err)
 {
 	int r = add_root(spec, o->rootfs, failed, err);
 
 	share(spec, o);
 	if (r == 0)
-		r = add_process(spec, args, o, failed, err);
+		r = add_process(spec, args, users, o, failed, err);
 	if (r == 0)
 		r = add_mounts(spec, o->mounts, failed, err);
 	if (r == 0 && o->limits)
@@ -455,21 +456,39 @@ static int check_root(const json_t *spec, const struct conex_run_options *o, con
 	return 0;
 }
 
-int cx_options_spec(const char *image, const char *const *args, const struct conex_run_options *o, json_t **ret,
-	conex_error **err)
+/* Where it begins: with the caller's spec, or the default one and what an image says. */
+static int begin_spec(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
+	struct cx_image_use **ret_image, json_t **ret, conex_error **err)
+{
+	json_t *spec, *image_layer = NULL;
+	int r = image ? cx_image_layer(cx, image, args, o, ret_image, &image_layer, err) : 0, failed = 0;
+
+	if (r < 0)
+		return r;
+	spec = o->spec ? json_deep_copy(o->spec->root) : cx_spec_default();
+	if (spec && !o->spec && !o->rootfs)
+		json_object_del(spec, "root");  /* the default's is only a place for one */
+	if (spec && image_layer)
+		layer(spec, image_layer, &failed);
+	else
+		json_decref(image_layer);
+	if (!spec || failed) {
+		json_decref(spec);
+		return cx_fail_memory(err);
+	}
+	*ret = spec;
+	return 0;
+}
+
+int cx_options_spec(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
+	struct cx_image_use **ret_image, json_t **ret, conex_error **err)
 {
 	json_t *spec;
-	int r, failed = 0;
+	int r = begin_spec(cx, image, args, o, ret_image, &spec, err), failed = 0;
 
-	if (image)
-		return cx_refuse(err, -EOPNOTSUPP, "image", image,
-			"this version runs directories: pass NULL and name one in .rootfs");
-	spec = o->spec ? json_deep_copy(o->spec->root) : cx_spec_default();
-	if (!spec)
-		return cx_fail_memory(err);
-	if (!o->spec && !o->rootfs)
-		json_object_del(spec, "root");  /* the default's is only a place for one */
-	r = add_options(spec, args, o, &failed, err);
+	if (r < 0)
+		return r;
+	r = add_options(spec, image ? NULL : args, cx_image_users(*ret_image), o, &failed, err);
 	if (r == 0)
 		r = add_oci(spec, o->oci, &failed, err);
 	if (r == 0)
@@ -522,7 +541,7 @@ int cx_options_exec_spec(const json_t *container, const char *const *args, const
 	if (!spec)
 		return cx_fail_memory(err);
 	json_object_set_new(json_object_get(spec, "process"), "terminal", json_boolean(o->flags & CONEX_RUN_TTY));
-	r = add_process(spec, args, o, &failed, err);
+	r = add_process(spec, args, NULL, o, &failed, err);
 	if (r == 0)
 		r = add_oci(spec, o->oci, &failed, err);
 	complete_env(spec, &failed);

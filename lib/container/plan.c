@@ -33,6 +33,7 @@ static void plan_free(conex_plan *p)
 	free(p->bytes);
 	free(p->spec_name);
 	free(p->bundle);
+	cx_image_use_free(p->image);
 	free(p->network);
 	free(p->hosts);
 	free(p->others_hosts);
@@ -115,7 +116,7 @@ static void note_rights(conex *cx, const json_t *spec)
 static int plan_new(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
 	conex_plan *p, conex_error **err)
 {
-	int r = cx_options_spec(image, args, o, &p->spec, err);
+	int r = cx_options_spec(cx, image, args, o, &p->image, &p->spec, err);
 	unsigned how;
 
 	if (r == 0 && o->spec && o->spec->bundle && !(p->bundle = strdup(o->spec->bundle)))

@@ -88,6 +88,20 @@ static int add_cgroup(struct cx_str *b, struct cx_launch *l, const struct cx_req
 	return 0;
 }
 
+static void add_snapshot(struct cx_str *b, struct cx_launch *l, const char *path)
+{
+	cx_autostr text = { 0 };
+	size_t n = strlen(path);
+
+	cx_str_addf(&text, "%s/upper", path);
+	l->slot[CX_SLOT_UPPER] = text.failed ? 0 : add_text(b, text.data);
+	text.size = 0;
+	cx_str_addf(&text, "%s/work", path);
+	l->slot[CX_SLOT_WORK] = text.failed || text.size < n ? 0 : add_text(b, text.data);
+	if (text.failed)
+		b->failed = text.failed;
+}
+
 static int build_launch(struct cx_str *b, const struct cx_request *r, uint32_t fds, conex_error **err)
 {
 	struct cx_launch l = { .magic = CX_LAUNCH_MAGIC, .flags = r->launch_flags, .fds = fds,
@@ -102,6 +116,8 @@ static int build_launch(struct cx_str *b, const struct cx_request *r, uint32_t f
 		l.slot[CX_SLOT_STATE] = add_text(b, r->state);
 	if (r->hostname)
 		l.slot[CX_SLOT_HOSTNAME] = add_text(b, r->hostname);
+	if (r->snapshot)
+		add_snapshot(b, &l, r->snapshot);
 	if (r->network && r->network->inside.size)
 		l.slot[CX_SLOT_NETWORK] = add_bytes(b, &r->network->inside);
 	if (r->network && r->network->hosts)

@@ -130,6 +130,8 @@ void cx_container_unref(conex_container *c)
 	json_decref(c->spec);
 	cx_container_joined_free(c);
 	free(c->labels);
+	free(c->snapshot);
+	free(c->hold);
 	free(c->cgroup);
 	free(c->bundle);
 	cx_closep(&c->process);

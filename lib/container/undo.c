@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "cgroup/scope.h"
 #include "network/cni.h"
+#include "image/snapshot.h"
 #include "network/nft.h"
 
 #include <poll.h>
@@ -85,6 +86,10 @@ int cx_undo_play(enum cx_op_code undo, const char *text, void *data)
 		return cx_port_undo(text);
 	case CX_OP_undo_cni:
 		return cx_cni_undo(text, who->run, who->data, NULL);
+	case CX_OP_undo_snapshot:
+		return cx_snapshot_remove(text);
+	case CX_OP_undo_hold:
+		return cx_snapshot_let_go(text);
 	case CX_OP_undo_link:
 		return cx_link_delete(text);
 	case CX_OP_undo_umount:
@@ -140,6 +145,7 @@ static int play_own(conex_container *c)
 	}
 	if (!cx_container_leave(c))
 		return 0;
+	cx_container_drop_image(c);
 	if (c->journalled && c->unplugged >= 0) {       /* else the id is another one's, and so is what lies under it */
 		remove_public(c);
 		cx_journal_remove(c->task.cx->state, c->id);

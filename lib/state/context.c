@@ -90,6 +90,7 @@ void cx_context_unref(conex *cx)
 	pthread_cond_destroy(&cx->changed);
 	pthread_mutex_destroy(&cx->lock);
 	free(cx->cgroup_parent);
+	free(cx->store_path);
 	free(cx);
 }
 

@@ -34,6 +34,9 @@ struct conex {
 	struct cx_containers *containers;
 	struct cx_cgroups *cgroups;
 	struct cx_networks *networks;   /* NULL: not needed yet */
+	struct cx_store *store;         /* of images; NULL: not needed yet */
+	char *store_path;               /* NULL: the usual one */
+	conex_job *jobs;                /* that run */
 	struct cx_seccomp_cache *seccomp;
 };
 

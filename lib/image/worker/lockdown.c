@@ -54,6 +54,8 @@ static int allow_files(int rules, const struct cx_lockdown *l, uint64_t handled)
 
 	for (int i = 0; i < l->count && r == 0; i++)
 		r = allow(rules, l->writable[i], handled & (WRITE | REFER | TRUNCATE));
+	for (int i = 0; i < l->readable_count && r == 0; i++)
+		r = allow(rules, l->readable[i], handled & READ);
 	for (size_t i = 0; l->network && i < CX_ARRAY_SIZE(network_files) && r == 0; i++) {
 		cx_autoclose int fd = open(network_files[i], O_PATH | O_CLOEXEC);
 

@@ -7,6 +7,8 @@
 struct cx_lockdown {
 	const int *writable;    /* directories in which it works: open, they stay the caller's */
 	int count;
+	const int *readable;    /* and what it only reads */
+	int readable_count;
 	int network;            /* it connects, and reads what names and certificates take */
 };
 /* For good, and for this thread and those that it makes: so before there is another one. What is open stays so. 0,

@@ -1,0 +1,24 @@
+/* Images inside the library: the context's store, and what a name leads to in it. */
+#ifndef CX_IMAGE_IMAGES_H
+#define CX_IMAGE_IMAGES_H
+
+#include <conex/image.h>
+#include "image/store.h"
+#include "state/context.h"
+
+/* The context's store, opened at the first need; any thread. */
+int cx_images_of(conex *cx, struct cx_store **ret, conex_error **err);
+
+struct cx_found_image {
+	struct cx_reference name;
+	struct cx_digest manifest;
+	struct cx_image_manifest *parts;
+	struct cx_image_config *config;
+};
+void cx_found_image_clear(struct cx_found_image *i);
+#define cx_autoimage cx_cleanup(cx_found_image_clear) struct cx_found_image
+/* By name or digest, for a platform (NULL: this machine's). -ENOENT */
+int cx_images_find(struct cx_store *s, const char *name, const char *platform, struct cx_found_image *ret,
+	conex_error **err);
+
+#endif

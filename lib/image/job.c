@@ -1,0 +1,407 @@
+/* The life of a job on the host's side. The worker's words come over a socket that is watched like the keeper's;
+ * that it is dead the keeper says. */
+#include "image/job.h"
+#include "image/protocol.h"
+#include "base/error.h"
+#include "base/options.h"
+#include "base/path.h"
+#include "keeper/host.h"
+#include "keeper/spawn.h"
+#include "plan/build.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { RATE_MS = 2000 };
+
+struct conex_job {
+	struct cx_news news;            /* first: the queue gives it back */
+	struct conex_job *next;         /* of the context's */
+	conex *cx;                      /* counted */
+	int refs;                       /* locked: the user's, the queue's, the running worker's, those lent by events */
+	int has_handle;                 /* the user's; without it there is no news */
+	struct cx_helper helper;
+	int socket;                     /* -1: nothing more comes */
+	int state;                      /* 0: it runs; 1: done; -errno */
+	int is_over;                    /* the worker has said how it ended */
+	conex_error *error;
+	char *result, *step, *shown;    /* shown: lent by conex_job_progress */
+	struct cx_work progress;
+	uint64_t rate, rate_bytes;      /* so many bytes were done */
+	int64_t rate_ns;                /* then */
+	void *data, *own;
+	int (*finish)(void *own, const char *result, conex_error **err);
+	void (*forget)(void *own);
+};
+
+static conex_job *job_of_helper(struct cx_helper *h)
+{
+	return (conex_job *)((char *)h - offsetof(conex_job, helper));
+}
+
+void cx_job_unref(conex_job *job)
+{
+	if (--job->refs > 0)
+		return;
+	if (job->forget)
+		job->forget(job->own);
+	conex_error_free(job->error);
+	free(job->result);
+	free(job->step);
+	free(job->shown);
+	cx_context_unref(job->cx);
+	free(job);
+}
+
+static void post(conex_job *job)
+{
+	if (job->cx->closed || !job->has_handle)
+		return;
+	if (!job->news.queued)
+		job->refs++;
+	cx_queue_post(&job->cx->queue, &job->news, CONEX_EVENT_JOB);
+	cx_context_notify(job->cx);
+}
+
+/* Out of the context's list; the reference of what runs goes with it. Locked. */
+static void end(conex_job *job)
+{
+	conex_job **at = &job->cx->jobs;
+
+	while (*at && *at != job)
+		at = &(*at)->next;
+	if (*at)
+		*at = job->next;
+	cx_closep(&job->socket);
+	post(job);
+	cx_job_unref(job);
+}
+
+/* ---- what the worker says ---- */
+
+static void take_progress(conex_job *job, const struct cx_work *w, const char *step)
+{
+	int64_t now = cx_now_ns(CLOCK_MONOTONIC), passed = now - job->rate_ns;
+
+	job->progress = *w;
+	if (!job->step || strcmp(job->step, step)) {
+		char *copy = strdup(step);
+
+		if (copy) {
+			free(job->step);
+			job->step = copy;
+		}
+	}
+	if (passed >= RATE_MS * INT64_C(1000000) || !job->rate) {
+		job->rate = passed > 0 && w->progress.done > job->rate_bytes
+			? (uint64_t)((double)(w->progress.done - job->rate_bytes) * 1e9 / (double)passed) : 0;
+		job->rate_ns = now;
+		job->rate_bytes = w->progress.done;
+	}
+	post(job);
+}
+
+static void take_failure(conex_job *job, const struct cx_work *w, const char *bytes)
+{
+	const char *part[3] = { "", "", "" }, *at = bytes, *last = bytes + w->size;
+
+	for (int i = 0; i < 3 && at < last; i++) {
+		part[i] = at;
+		at += strlen(at) + 1;
+	}
+	job->state = w->failed.code < 0 ? w->failed.code : -EIO;
+	cx_fail(&job->error, w->failed.stage, job->state, *part[1] ? part[1] : NULL, *part[2] ? part[2] : NULL, "%s", part[0]);
+}
+
+static void take_result(conex_job *job, const char *bytes)
+{
+	int r;
+
+	job->result = strdup(bytes);
+	r = job->result ? 0 : cx_fail_memory(&job->error);
+	if (r == 0 && job->finish)
+		r = job->finish(job->own, job->result, &job->error);
+	job->state = r < 0 ? r : 1;
+}
+
+static void take(conex_job *job, const struct cx_work *w, const char *bytes)
+{
+	if (job->is_over)
+		return;
+	if (w->type == CX_WORK_PROGRESS) {
+		take_progress(job, w, bytes);
+		return;
+	}
+	job->is_over = 1;
+	if (w->type == CX_WORK_DONE)
+		take_result(job, bytes);
+	else
+		take_failure(job, w, bytes);
+}
+
+/* A message that isn't one is a worker that somebody else writes: as good as dead. */
+static int hear(conex_job *job)
+{
+	struct { struct cx_work w; char bytes[CX_WORK_BYTES + 1]; } m;
+	ssize_t n;
+	int happened = 0;
+
+	while (job->socket >= 0 && (n = recv(job->socket, &m, sizeof m.w + CX_WORK_BYTES, MSG_DONTWAIT)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return happened;
+		if (n < (ssize_t)sizeof m.w || m.w.size != (size_t)n - sizeof m.w)
+			break;
+		m.bytes[m.w.size] = '\0';
+		take(job, &m.w, m.bytes);
+		happened = 1;
+	}
+	cx_closep(&job->socket);
+	return 1;
+}
+
+int cx_jobs_pump(conex *cx)
+{
+	int happened = 0;
+
+	for (conex_job *job = cx->jobs, *next; job; job = next) {
+		next = job->next;
+		if (job->socket >= 0)
+			happened |= hear(job);
+	}
+	return happened;
+}
+
+static void worker_ended(conex *cx, struct cx_helper *h)
+{
+	conex_job *job = job_of_helper(h);
+
+	(void)cx;
+	hear(job);
+	if (!job->is_over) {
+		job->state = h->done == -EPIPE ? -EPIPE : h->done < 0 ? h->done : -EPIPE;
+		cx_fail(&job->error, CONEX_STAGE_IMAGE, job->state, NULL, h->done < 0 ? "is it installed?" : NULL,
+			h->done < 0 ? "conex-worker could not be executed" : "conex-worker died (status 0x%x)", (unsigned)h->status);
+	}
+	end(job);
+}
+
+/* ---- starting ---- */
+
+static int worker_plan(struct cx_plan **ret, conex_error **err)
+{
+	const char *program = secure_getenv("CONEX_WORKER");
+	const char *const args[] = { program ? program : CX_LIBEXECDIR "/conex/conex-worker", NULL };
+	const char *const env[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+	struct cx_build b = { .failed = 0 };
+	int r;
+
+	cx_op(&b, inherit, NULL, CX_FD_IN, CX_FD_OUT, CX_FD_ERR);
+	cx_op(&b, death_signal, NULL);
+	cx_op(&b, exec, "conex-worker", cx_cell_list(&b, (const char **)args), cx_cell_list(&b, (const char **)env), 0);
+	r = cx_build_end(&b, ret, err);
+	cx_build_free(&b);
+	return r;
+}
+
+static int task_memfd(json_t *json)
+{
+	cx_autofree char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	return text ? cx_keeper_memfd("conex-task", text, strlen(text)) : -1;
+}
+
+/* Locked. */
+static int launch(conex_job *job, const struct cx_job_task *task, int theirs, conex_error **err)
+{
+	cx_autofree struct cx_plan *plan = NULL;
+	cx_autoclose int memfd = task_memfd(task->json);
+	int fds[CX_FD_COUNT] = { theirs, memfd }, r;
+	uint32_t bits = 3U << CX_FD_EXTRA;
+
+	if (memfd < 0)
+		return cx_fail_errno(err, CONEX_STAGE_IMAGE, "memfd_create", NULL, "the task");
+	for (int i = 0; i < task->count; i++) {
+		fds[2 + i] = task->fds[i];
+		bits |= 4U << (CX_FD_EXTRA + i);
+	}
+	r = worker_plan(&plan, err);
+	if (r == 0)
+		r = cx_keeper_start(job->cx, err);
+	if (r == 0 && (r = cx_context_watch(job->cx, job->socket)) < 0)
+		r = cx_fail(err, CONEX_STAGE_IMAGE, r, "epoll_ctl", NULL, "the worker's socket");
+	job->helper.ended = worker_ended;
+	return r < 0 ? r : cx_keeper_help_later(job->cx, &job->helper, plan, bits, fds, err);
+}
+
+static conex_job *job_new(conex *cx, const struct cx_job_task *task)
+{
+	conex_job *job = calloc(1, sizeof *job);
+
+	if (!job)
+		return NULL;
+	job->cx = cx_context_ref(cx);
+	job->refs = job->has_handle = 1;
+	job->socket = -1;
+	job->data = task->data;
+	job->own = task->own;
+	job->finish = task->finish;
+	job->forget = task->forget;
+	job->rate_ns = cx_now_ns(CLOCK_MONOTONIC);
+	return job;
+}
+
+int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_error **err)
+{
+	cx_autoclose int theirs = -1;
+	conex_job *job = job_new(cx, task);
+	int pair[2], r = job ? 0 : cx_fail_memory(err);
+
+	if (!job) {
+		json_decref(task->json);
+		if (task->forget)
+			task->forget(task->own);
+		return r;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		r = cx_fail_errno(err, CONEX_STAGE_IMAGE, "socketpair", NULL, "a job");
+	else {
+		job->socket = pair[0];
+		theirs = pair[1];
+		r = cx_context_lock_to_change(cx, err);
+	}
+	if (r == 0) {
+		r = launch(job, task, theirs, err);
+		if (r == 0) {
+			job->refs++;            /* what runs */
+			job->next = cx->jobs;
+			cx->jobs = job;
+		}
+		cx_context_unlock(cx);
+	}
+	json_decref(task->json);
+	if (r < 0) {
+		cx_closep(&job->socket);
+		cx_job_unref(job);
+	} else {
+		*ret = job;
+	}
+	return r;
+}
+
+/* ---- the public verbs ---- */
+
+static int has_ended(void *arg)
+{
+	return ((conex_job *)arg)->state != 0;
+}
+
+int conex_job_wait(conex_job *job, int timeout_ms, conex_error **err)
+{
+	int r = cx_context_lock(job->cx, err);
+
+	if (r < 0)
+		return r;
+	job->refs++;
+	r = cx_context_wait(job->cx, cx_context_deadline(timeout_ms), has_ended, job);
+	if (r < 0)
+		cx_fail(err, CONEX_STAGE_IMAGE, r, NULL, "conex_close was called", "the context");
+	else if (r == 1 && job->state < 0) {
+		r = job->state;
+		if (err) {
+			conex_error_free(*err);
+			*err = cx_error_copy(job->error);
+		}
+	}
+	cx_job_unref(job);
+	cx_context_unlock(job->cx);
+	return r;
+}
+
+int conex_job_progress(conex_job *job, struct conex_progress *ret, conex_error **err)
+{
+	struct conex_progress p = { .size = sizeof p };
+	int r = cx_context_lock(job->cx, err);
+
+	if (r < 0)
+		return r;
+	cx_context_pump(job->cx);
+	free(job->shown);
+	job->shown = job->step ? strdup(job->step) : NULL;
+	p.done_bytes = job->progress.progress.done;
+	p.total_bytes = job->progress.progress.total;
+	p.unpacked_bytes = job->progress.progress.unpacked;
+	p.rate = job->rate;
+	p.done_layers = job->progress.progress.done_layers;
+	p.total_layers = job->progress.progress.total_layers;
+	p.step = job->shown ? job->shown : "";
+	cx_context_unlock(job->cx);
+	return cx_options_write("conex_progress", ret, sizeof p, sizeof p, &p, err);
+}
+
+const char *conex_job_result(const conex_job *job)
+{
+	int held = cx_context_hold(job->cx);
+	const char *result = job->state == 1 ? job->result : NULL;
+
+	cx_context_release(job->cx, held);
+	return result;
+}
+
+static void cancel(conex_job *job)
+{
+	struct cx_message m = { .type = CX_MSG_KILL, .id = job->helper.id };
+
+	job->is_over = 1;
+	job->state = -ECANCELED;
+	cx_fail(&job->error, CONEX_STAGE_IMAGE, -ECANCELED, NULL, NULL, "the job");
+	cx_keeper_send(job->cx, &m, NULL, 0, NULL, 0, NULL);
+}
+
+void conex_job_free(conex_job *job)
+{
+	conex *cx;
+	int held;
+
+	if (!job)
+		return;
+	cx = cx_context_ref(job->cx);
+	held = cx_context_hold(cx);
+	if (held && !job->state && !cx->closed)
+		cancel(job);
+	job->has_handle = 0;
+	if (held && job->news.queued) {
+		cx_queue_forget(&cx->queue, &job->news);
+		cx_job_unref(job);
+	}
+	cx_job_unref(job);
+	cx_context_release(cx, held);
+	cx_context_unref(cx);
+}
+
+/* ---- for the context ---- */
+
+conex_job *cx_job_of(struct cx_news *n, void **ret_data)
+{
+	conex_job *job = (conex_job *)n;
+
+	*ret_data = job->data;
+	if (n->queued)                  /* the queue's own reference goes on */
+		job->refs++;
+	return job;
+}
+
+/* The keeper ends, and the workers with it. */
+void cx_jobs_close(conex *cx)
+{
+	while (cx->jobs) {
+		conex_job *job = cx->jobs;
+
+		if (!job->is_over)
+			cancel(job);
+		end(job);
+	}
+}
