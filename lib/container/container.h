@@ -291,7 +291,6 @@ int cx_container_signal_members(const conex_container *c, int sig, conex_error *
 /* What an image says, as a layer for a spec; args: after its entrypoint. */
 int cx_image_layer(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
 	struct cx_image_use **ret, json_t **ret_spec, conex_error **err);
-const char *cx_image_users(const struct cx_image_use *u);       /* where its users' names are; NULL */
 void cx_image_use_free(struct cx_image_use *u);
 int cx_container_hold_image(conex_container *c, conex_error **err);     /* not locked; nor is: */
 void cx_container_drop_image(conex_container *c);

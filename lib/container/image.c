@@ -28,11 +28,6 @@ void cx_image_use_free(struct cx_image_use *u)
 	free(u);
 }
 
-const char *cx_image_users(const struct cx_image_use *u)
-{
-	return u ? u->users : NULL;
-}
-
 /* ---- spec ---- */
 
 static int check_options(const char *image, const struct conex_run_options *o, conex_error **err)

@@ -344,9 +344,24 @@ static int add_root(json_t *spec, const char *rootfs, int *failed, conex_error *
 	return 0;
 }
 
-/* users: the root of a tree with etc/passwd; NULL: the spec's root. */
-static int add_process(json_t *spec, const char *const *args, const char *users, const struct conex_run_options *o,
-	int *failed, conex_error **err)
+/* Where its users' names are: in its root, or in the uppermost of several layers that has them. */
+static const char *users_of(const json_t *spec)
+{
+	const json_t *lower;
+	char path[PATH_MAX];
+	size_t i;
+
+	json_array_foreach(cx_json_at(spec, "root.overlay.lower"), i, lower) {
+		const char *tree = json_string_value(lower);
+
+		if (tree && (size_t)snprintf(path, sizeof path, "%s/etc/passwd", tree) < sizeof path && access(path, F_OK) == 0)
+			return tree;
+	}
+	return cx_json_text(spec, "root.path");
+}
+
+static int add_process(json_t *spec, const char *const *args, const struct conex_run_options *o, int *failed,
+	conex_error **err)
 {
 	json_t *user = NULL;
 	int r;
@@ -362,7 +377,7 @@ static int add_process(json_t *spec, const char *const *args, const char *users,
 	if (o->flags & CONEX_RUN_INIT)
 		layer(spec, json_pack("{s:{s:b}}", "process", "init", 1), failed);
 	if (o->user) {
-		r = cx_user_json(o->user, users ? users : cx_json_text(spec, "root.path"), &user, err);
+		r = cx_user_json(o->user, users_of(spec), &user, err);
 		if (r < 0)
 			return r;
 		layer(spec, json_pack("{s:{s:o}}", "process", "user", user), failed);
@@ -400,14 +415,14 @@ static void add_devices(json_t *spec, const char *network, int *failed)
 		layer(spec, devices ? json_pack("{s:{s:o}}", "linux", "netDevices", devices) : NULL, failed);
 }
 
-static int add_options(json_t *spec, const char *const *args, const char *users, const struct conex_run_options *o,
-	int *failed, conex_error **err)
+static int add_options(json_t *spec, const char *const *args, const struct conex_run_options *o, int *failed,
+	conex_error **err)
 {
 	int r = add_root(spec, o->rootfs, failed, err);
 
 	share(spec, o);
 	if (r == 0)
-		r = add_process(spec, args, users, o, failed, err);
+		r = add_process(spec, args, o, failed, err);
 	if (r == 0)
 		r = add_mounts(spec, o->mounts, failed, err);
 	if (r == 0 && o->limits)
@@ -488,7 +503,7 @@ int cx_options_spec(conex *cx, const char *image, const char *const *args, const
 
 	if (r < 0)
 		return r;
-	r = add_options(spec, image ? NULL : args, cx_image_users(*ret_image), o, &failed, err);
+	r = add_options(spec, image ? NULL : args, o, &failed, err);
 	if (r == 0)
 		r = add_oci(spec, o->oci, &failed, err);
 	if (r == 0)
@@ -541,7 +556,7 @@ int cx_options_exec_spec(const json_t *container, const char *const *args, const
 	if (!spec)
 		return cx_fail_memory(err);
 	json_object_set_new(json_object_get(spec, "process"), "terminal", json_boolean(o->flags & CONEX_RUN_TTY));
-	r = add_process(spec, args, NULL, o, &failed, err);
+	r = add_process(spec, args, o, &failed, err);
 	if (r == 0)
 		r = add_oci(spec, o->oci, &failed, err);
 	complete_env(spec, &failed);

@@ -163,6 +163,8 @@ TEST(containers)
 		usleep(10000);
 	CHECK_INT(box_exec(b, NULL, "cat /srv/kept; ls /srv"), 0);      /* of the other one's nothing */
 	CHECK_STR(box.out, "keptkept\nnew");
+	CHECK_INT(box_exec(a, &(struct conex_run_options){ .user = "server" }, "id -u; id -g"), 0);
+	CHECK_STR(box.out, "77\n78");
 	CHECK_INT(box_exec(a, NULL, "ls /srv; grep ' / ' /proc/self/mountinfo"), 0);
 	CHECK(!strncmp(box.out, "mine\nnew", 8) && strstr(box.out, "overlay"));
 	CHECK_INT(snapshots(), 2);

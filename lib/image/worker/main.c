@@ -67,9 +67,12 @@ static void tell_failure(struct cx_worker *w, const conex_error *e)
 	size_t at = 0;
 
 	for (int i = 0; i < 3; i++) {
-		size_t n = strnlen(part[i] ? part[i] : "", sizeof bytes / 3 - 1);
+		size_t n = part[i] ? strlen(part[i]) : 0;
 
-		memcpy(bytes + at, part[i] ? part[i] : "", n);
+		if (n > sizeof bytes / 3 - 1)
+			n = sizeof bytes / 3 - 1;
+		if (n)
+			memcpy(bytes + at, part[i], n);
 		bytes[at + n] = '\0';
 		at += n + 1;
 	}
