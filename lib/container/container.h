@@ -330,6 +330,7 @@ void cx_container_cut(conex_container *c);
 int cx_container_has_bridge(const conex_container *c);
 int cx_container_check_links(const conex_container *c, conex_error **err);
 int cx_container_leave(conex_container *c);             /* 1; 0: again in a moment. Not locked */
+int cx_container_has_left(const conex_container *c);    /* 0: something couldn't be given back */
 void cx_container_joined_free(conex_container *c);
 void cx_container_files(const conex_container *c, const char **hosts, const char **resolv);     /* borrowed; NULL */
 void cx_container_take_files(conex_container *c, const char *hosts, const char *resolv);

@@ -20,6 +20,7 @@ struct cx_joined {
 	char *hosts, *resolv;                   /* paths of its /etc/hosts and /etc/resolv.conf */
 	int count;
 	int looks;                              /* whether the kernel has taken the interfaces away */
+	int tries, failed;                      /* to give back; it can't be: the journal stays for others */
 	char *pin;                              /* CNI: a file that its network namespace is mounted on; NULL */
 	int is_pinned;
 	struct joined of[CX_LINKS_MAX];

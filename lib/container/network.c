@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOOKS = 100 };                           /* of 2 ms */
+enum { LOOKS = 100, TRIES = 50 };               /* of 2 ms */
 
 /* ---- taking ---- */
 
@@ -333,12 +333,20 @@ int cx_container_leave(conex_container *c)
 
 		if (j->lease_text && r == 0 && !j->attachment)
 			r = cx_member_leave(j->lease_text);
+		if (r < 0 && c->joined->tries++ < TRIES)
+			return 0;
+		c->joined->failed |= r < 0;
 		if (r < 0)
 			cx_log(c->task.cx, 4, "container %s: network %s: %s", c->id, j->network.name, strerrordesc_np(-r));
 		cx_freep(&j->link_text);
 		cx_freep(&j->lease_text);
 	}
 	return 1;
+}
+
+int cx_container_has_left(const conex_container *c)
+{
+	return !c->joined || !c->joined->failed;
 }
 
 void cx_container_joined_free(conex_container *c)

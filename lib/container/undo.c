@@ -146,7 +146,8 @@ static int play_own(conex_container *c)
 	if (!cx_container_leave(c))
 		return 0;
 	cx_container_drop_image(c);
-	if (c->journalled && c->unplugged >= 0) {       /* else the id is another one's, and so is what lies under it */
+	/* else the id is another one's, and so is what lies under it; or somebody has to try again */
+	if (c->journalled && c->unplugged >= 0 && cx_container_has_left(c)) {
 		remove_public(c);
 		cx_journal_remove(c->task.cx->state, c->id);
 	}
