@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cx_network n = { .name = "site", .bridge = "cx-site", .dir = -1, .subnets = 1,
 		.subnet = { { { AF_INET, { 10, 77 } }, 24 } } };
-	struct cx_member m = { .lease = { 5, "0123456789abcdef" }, .id = "web-1",
+	struct cx_member m = { .lease = { .number = 5, .tag = "0123456789abcdef" }, .id = "web-1",
 		.labels = (const char *const[]){ "role=db", "x=y", NULL } };
 	struct cx_policy *p = NULL;
 	char *json = strndup((const char *)data, size);

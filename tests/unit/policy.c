@@ -266,7 +266,7 @@ TEST(rules)
 TEST(members)
 {
 	const char *const labels[] = { "c=d", NULL };
-	struct cx_member m = { .lease = { 5, "0123456789abcdef" }, .id = "ab", .labels = labels };
+	struct cx_member m = { .lease = { .number = 5, .tag = "0123456789abcdef" }, .id = "ab", .labels = labels };
 	struct cx_network n = network();
 	struct cx_policy *p = NULL;
 	struct cx_str text = { 0 };
