@@ -173,6 +173,8 @@ int cx_options_spec(conex *cx, const char *image, const char *const *args, const
 int cx_options_exec_spec(const json_t *spec, const char *const *args, const struct conex_run_options *o, json_t **ret,
 	conex_error **err);
 json_t *cx_env_merge(const json_t *env, const char *const *more);       /* new reference; NULL: no memory */
+/* The tree with its users' names: its root, or the uppermost of several layers that has them. Borrowed; NULL: none */
+const char *cx_options_users(const json_t *spec);
 int cx_user_json(const char *user, const char *rootfs, json_t **ret, conex_error **err); /* user.c */
 
 /* plan.c */

@@ -16,7 +16,6 @@ struct cx_image_use {
 	struct cx_digest manifest;
 	char top[CX_LAYER_NAME];        /* the uppermost layer */
 	char *top_tree;                 /* its directory */
-	char *users;                    /* the uppermost layer's tree that has an etc/passwd; NULL: none has */
 };
 
 void cx_image_use_free(struct cx_image_use *u)
@@ -24,7 +23,6 @@ void cx_image_use_free(struct cx_image_use *u)
 	if (!u)
 		return;
 	free(u->top_tree);
-	free(u->users);
 	free(u);
 }
 
@@ -43,15 +41,13 @@ static int check_options(const char *image, const struct conex_run_options *o, c
 
 static int add_lower(struct cx_image_use *u, json_t *list, const char *name)
 {
-	cx_autofree char *tree = NULL, *passwd = NULL;
+	cx_autofree char *tree = NULL;
 
 	if (asprintf(&tree, "%s/layers/%s/root", u->store->path, name) < 0) {
 		tree = NULL;
 		return -ENOMEM;
 	}
-	if (json_array_append_new(list, json_string(tree)) < 0 || asprintf(&passwd, "%s/etc/passwd", tree) < 0)
-		return -ENOMEM;
-	if (!u->users && access(passwd, F_OK) == 0 && !(u->users = strdup(tree)))
+	if (json_array_append_new(list, json_string(tree)) < 0)
 		return -ENOMEM;
 	if (!u->top_tree)
 		u->top_tree = cx_steal_ptr(&tree);
@@ -84,10 +80,11 @@ static int lowers(struct cx_image_use *u, const struct cx_found_image *i, json_t
 	return 0;
 }
 
-static int add_user(const struct cx_image_use *u, const char *user, json_t *spec, conex_error **err)
+static int add_user(const char *user, json_t *spec, conex_error **err)
 {
+	const char *users = cx_options_users(spec);
 	json_t *json;
-	int r = *user ? cx_user_json(user, u->users ? u->users : u->top_tree, &json, err) : 0;
+	int r = *user ? cx_user_json(user, users, &json, err) : 0;
 
 	if (r < 0 || !*user)
 		return r;
@@ -102,10 +99,10 @@ static int compose(struct cx_image_use *u, const struct cx_found_image *i, const
 
 	if (r == 0)
 		r = cx_image_config_spec(i->config, args, &spec, err);
-	if (r == 0)
-		r = add_user(u, i->config->user, spec, err);
 	if (r == 0 && json_object_set_new(spec, "root", json_pack("{s:{s:O}}", "overlay", "lower", lower)) < 0)
 		r = cx_fail_memory(err);
+	if (r == 0)
+		r = add_user(i->config->user, spec, err);
 	json_decref(lower);
 	if (r < 0)
 		json_decref(spec);

@@ -344,8 +344,7 @@ static int add_root(json_t *spec, const char *rootfs, int *failed, conex_error *
 	return 0;
 }
 
-/* Where its users' names are: in its root, or in the uppermost of several layers that has them. */
-static const char *users_of(const json_t *spec)
+const char *cx_options_users(const json_t *spec)
 {
 	const json_t *lower;
 	char path[PATH_MAX];
@@ -377,7 +376,7 @@ static int add_process(json_t *spec, const char *const *args, const struct conex
 	if (o->flags & CONEX_RUN_INIT)
 		layer(spec, json_pack("{s:{s:b}}", "process", "init", 1), failed);
 	if (o->user) {
-		r = cx_user_json(o->user, users_of(spec), &user, err);
+		r = cx_user_json(o->user, cx_options_users(spec), &user, err);
 		if (r < 0)
 			return r;
 		layer(spec, json_pack("{s:{s:o}}", "process", "user", user), failed);
