@@ -12,24 +12,11 @@
 #define FILE_MAX ((size_t)1 << 20)
 #define DOCKER_SERVER "https://index.docker.io/v1/"     /* what Docker calls docker.io since its beginnings */
 
-static void wipe(char **secret)
-{
-	if (*secret)
-		explicit_bzero(*secret, strlen(*secret));
-	free(*secret);
-	*secret = NULL;
-}
-
-static inline void wipep(char **secret)
-{
-	wipe(secret);
-}
-
 void cx_credentials_free(struct cx_credentials *c)
 {
-	wipe(&c->user);
-	wipe(&c->password);
-	wipe(&c->identity);
+	cx_wipep(&c->user);
+	cx_wipep(&c->password);
+	cx_wipep(&c->identity);
 	free(c->helper);
 	free(c->server);
 	*c = (struct cx_credentials){ 0 };
@@ -98,7 +85,7 @@ static int copy(const json_t *from, const char *name, char **ret)
 /* "auth": base64 of USER:PASSWORD, which Docker sometimes ends with zeros. */
 static int split(const char *auth, const char *file, const char *key, struct cx_credentials *c, conex_error **err)
 {
-	cx_cleanup(wipep) char *text = NULL;
+	cx_cleanup(cx_wipep) char *text = NULL;
 	long n = cx_credentials_decode(auth, &text);
 	char *colon = n > 0 ? strchr(text, ':') : NULL;
 
@@ -107,8 +94,8 @@ static int split(const char *auth, const char *file, const char *key, struct cx_
 	if (!colon)
 		return bad(err, file, key, "\"auth\" isn't base64 of USER:PASSWORD", "log in to the registry again");
 	*colon = '\0';
-	wipe(&c->user);
-	wipe(&c->password);
+	cx_wipep(&c->user);
+	cx_wipep(&c->password);
 	c->user = strdup(text);
 	c->password = strdup(colon + 1);
 	return c->user && c->password ? 1 : cx_fail_memory(err);

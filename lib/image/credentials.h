@@ -5,6 +5,17 @@
 
 #include <conex/base.h>
 #include <stddef.h>
+#include <string.h>
+#include "base/cleanup.h"
+
+/* A secret text, on its way out (also as a cleanup): overwritten, freed, NULL. */
+static inline void cx_wipep(char **secret)
+{
+	if (*secret)
+		explicit_bzero(*secret, strlen(*secret));
+	free(*secret);
+	*secret = NULL;
+}
 
 /* Either user and password; or identity, a token that is exchanged for others (user may be there, too); or
  * helper: the program docker-credential-HELPER is to be asked "get" for `server`. All NULL: nobody. */

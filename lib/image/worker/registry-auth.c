@@ -13,25 +13,12 @@
 #define TOKEN_MAX ((size_t)64 << 10)
 #define LEAST 60                /* seconds that a token is good for when its server doesn't say */
 
-static void wipe(char **secret)
-{
-	if (*secret)
-		explicit_bzero(*secret, strlen(*secret));
-	free(*secret);
-	*secret = NULL;
-}
-
-static inline void wipep(char **secret)
-{
-	wipe(secret);
-}
-
-#define autosecret cx_cleanup(wipep) char
+#define autosecret cx_cleanup(cx_wipep) char
 
 static void grant_free(struct cx_grant *g)
 {
 	free(g->scope);
-	wipe(&g->header);
+	cx_wipep(&g->header);
 	free(g);
 }
 
@@ -92,7 +79,7 @@ static int grant(struct cx_registry *r, const struct cx_endpoint *e, const char 
 	if (g)
 		g->header = header;
 	else
-		wipe(&header);
+		cx_wipep(&header);
 	if (g && scope && !(g->scope = strdup(scope)))
 		header = NULL;
 	if (!g || !header) {
