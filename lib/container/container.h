@@ -295,7 +295,7 @@ int cx_image_layer(conex *cx, const char *image, const char *const *args, const 
 	struct cx_image_use **ret, json_t **ret_spec, conex_error **err);
 void cx_image_use_free(struct cx_image_use *u);
 int cx_container_hold_image(conex_container *c, conex_error **err);     /* not locked; nor is: */
-void cx_container_drop_image(conex_container *c);
+int cx_container_drop_image(conex_container *c);        /* 0: something is left */
 
 /* names.c: .hosts and .dns */
 int cx_names_read(const struct conex_run_options *o, int networked, char **ret_hosts, char **ret_resolv,

@@ -197,7 +197,7 @@ int cx_container_hold_image(conex_container *c, conex_error **err)
 }
 
 /* Not locked. */
-void cx_container_drop_image(conex_container *c)
+int cx_container_drop_image(conex_container *c)
 {
 	int r = c->snapshot ? cx_snapshot_remove(c->snapshot) : 0;
 
@@ -207,4 +207,5 @@ void cx_container_drop_image(conex_container *c)
 		cx_log(c->task.cx, 4, "container %s: what it wrote can't be removed: %s", c->id, strerrordesc_np(-r));
 	cx_freep(&c->snapshot);
 	cx_freep(&c->hold);
+	return r == 0;
 }

@@ -134,6 +134,8 @@ static int remove_own(conex_container *c)
 /* Its own container: what the journal holds is known, so it isn't read. 1: nothing is left; 0: busy */
 static int play_own(conex_container *c)
 {
+	int is_done;
+
 	if (c->made_cgroup) {
 		int r = remove_own(c);
 
@@ -145,9 +147,9 @@ static int play_own(conex_container *c)
 	}
 	if (!cx_container_leave(c))
 		return 0;
-	cx_container_drop_image(c);
+	is_done = cx_container_drop_image(c) && cx_container_has_left(c) && c->unplugged >= 0;
 	/* else the id is another one's, and so is what lies under it; or somebody has to try again */
-	if (c->journalled && c->unplugged >= 0 && cx_container_has_left(c)) {
+	if (c->journalled && is_done) {
 		remove_public(c);
 		cx_journal_remove(c->task.cx->state, c->id);
 	}
