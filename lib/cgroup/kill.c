@@ -3,7 +3,9 @@
 #include "base/kernel.h"
 #include "cgroup/scope.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -70,25 +72,56 @@ int cx_cgroup_signal(const struct cx_cgroups *g, const char *path, int sig, cone
 	return sent;
 }
 
-/* v1 has no order to kill all: frozen they can't fork meanwhile; SIGKILL waits until they are thawed. */
-static int kill_listed(const struct cx_cgroups *g, const struct cx_hierarchy *h,
-	const char *path)
+static int by_number(const void *a, const void *b)
 {
-	const struct cx_hierarchy *freezer = cx_cgroups_with(g, "freezer");
-	cx_autofree pid_t *pids = NULL;
+	const pid_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Signals who is listed now; .seen: who was already at the last look. How many are listed, or -errno; with
+ * *ret_new: how many were not seen then. */
+struct seen { pid_t *pids; int count; };
+
+static int kill_seen(const struct cx_hierarchy *h, const char *path, struct seen *seen, int *ret_new)
+{
+	pid_t *pids = NULL;
 	int n = cx_cgroup_pids(h, path, &pids);
 
-	if (n <= 0)
-		return n;
-	cx_freep(&pids);
-	if (freezer)
-		freezer->driver->freeze(freezer, path, 1);
-	n = cx_cgroup_pids(h, path, &pids);
+	*ret_new = 0;
 	for (int i = 0; i < n; i++)
-		signal_one(h, path, pids[i], SIGKILL);
-	if (freezer)
-		freezer->driver->freeze(freezer, path, 0);
-	return n ? n : 1; /* one more look, now that it is thawed */
+		if (!seen->count || !bsearch(&pids[i], seen->pids, (size_t)seen->count, sizeof *pids, by_number)) {
+			signal_one(h, path, pids[i], SIGKILL);
+			++*ret_new;
+		}
+	if (n > 0)
+		qsort(pids, (size_t)n, sizeof *pids, by_number);
+	free(seen->pids);
+	*seen = (struct seen){ pids, n > 0 ? n : 0 };
+	return n;
+}
+
+enum { ROUNDS_UNFROZEN = 16 };
+
+/* v1 has no order to kill all. Who has got SIGKILL doesn't fork any more: when nobody new is listed, all have got
+ * it. Who is outdone by forks freezes them; not before, for v1's freezer holds SIGKILL back until it thaws, and who
+ * is killed himself in between leaves them alive until somebody looks. */
+static int kill_listed(const struct cx_cgroups *g, const struct cx_hierarchy *h, const char *path)
+{
+	const struct cx_hierarchy *freezer = cx_cgroups_with(g, "freezer");
+	struct seen seen = { NULL, 0 };
+	int fresh, n, first = n = kill_seen(h, path, &seen, &fresh);
+
+	for (int round = 0; n > 0 && fresh > 0 && round < ROUNDS_UNFROZEN; round++)
+		n = kill_seen(h, path, &seen, &fresh);
+	if (n > 0 && fresh > 0 && freezer) {
+		freezer->driver->freeze(freezer, path, 1);
+		n = kill_seen(h, path, &seen, &fresh);
+	}
+	if (first > 0 && freezer)
+		freezer->driver->freeze(freezer, path, 0);      /* also what was paused */
+	free(seen.pids);
+	return n < 0 ? n : first; /* one more look, now that they end */
 }
 
 /* How many are left, in the first hierarchy that has any; kills them. A process that somebody put into

@@ -162,6 +162,43 @@ TEST(the_host_is_killed)
 	}
 }
 
+static int write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+	if (fd >= 0)
+		close(fd);
+	return n > 0;
+}
+
+/* v1's freezer holds SIGKILL back: somebody must thaw what was paused, or frozen by a host that died. */
+TEST(the_host_is_killed_and_they_are_frozen)
+{
+	pid_t pid = start_host();
+	char ids[64][16];
+	int count, frozen = 0;
+
+	while (host_has(pid, &told->launches) && told->launches < 9)
+		usleep(100);
+	count = journals(ids, 64);
+	for (int i = 0; i < count; i++) {
+		char pattern[96];
+		glob_t found;
+
+		snprintf(pattern, sizeof pattern, "/sys/fs/cgroup/freezer/{conex,*/conex}/%s/freezer.state", ids[i]);
+		if (glob(pattern, GLOB_BRACE, NULL, &found) == 0)
+			frozen += write_to(found.gl_pathv[0], "FROZEN");
+		globfree(&found);
+	}
+	if (!frozen)
+		SKIP("no v1 freezer here");
+	kill_host(pid, 0);
+	SOON(marked(mark) == 0);
+	SOON(!state_left());
+	CHECK_INT(cgroups_left(ids, count), 0);
+}
+
 /* All at once: PDEATHSIG alone ends the containers, the next conex_open cleans up. */
 TEST(host_and_keeper_are_killed)
 {
@@ -298,6 +335,7 @@ static void tests(void)
 	srand((unsigned)getpid());
 	told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	RUN(the_host_is_killed);
+	RUN(the_host_is_killed_and_they_are_frozen);
 	RUN(host_and_keeper_are_killed);
 	RUN(the_keeper_is_killed);
 	RUN(the_keeper_is_killed_during_launches);

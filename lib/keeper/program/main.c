@@ -46,6 +46,8 @@ static int patience(struct keeper *k)
 {
 	int64_t deadline = next_deadline(k), left;
 
+	if (k->undo_ns && (!deadline || k->undo_ns < deadline))
+		deadline = k->undo_ns;
 	if (!deadline)
 		return -1;
 	left = deadline - now_ns(CLOCK_MONOTONIC);
@@ -69,6 +71,8 @@ static int loop(struct keeper *k)
 		if (k->expected)
 			listeners_look(k);
 		deadlines_passed(k);
+		if (k->orphaned && k->count > 0)
+			undo_the_living(k);
 	}
 	run_undo(k);
 	return 0;

@@ -6,6 +6,9 @@
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
+/* So long may who was killed take to end, before conex-undo looks at what holds him. */
+#define LIVING_NS ((int64_t)500000000)
+
 /* A first stage that has done its work is ending: not left to a stranger to reap. */
 static void reap_stage(struct process *p)
 {
@@ -20,6 +23,7 @@ void orphaned(struct keeper *k)
 	if (k->orphaned)
 		return;
 	k->orphaned = 1;
+	k->undo_ns = now_ns(CLOCK_MONOTONIC) + LIVING_NS;
 	epoll_ctl(k->epoll, EPOLL_CTL_DEL, k->host, NULL);
 	if (k->host_pidfd >= 0)
 		epoll_ctl(k->epoll, EPOLL_CTL_DEL, k->host_pidfd, NULL);
@@ -55,4 +59,14 @@ void run_undo(struct keeper *k)
 	}
 	if (pid > 0)
 		waitpid(pid, NULL, 0);
+}
+
+/* Who is frozen in a v1 cgroup (paused, or by a host that died while it killed) doesn't end by SIGKILL: conex-undo
+ * knows cgroups, and thaws. */
+void undo_the_living(struct keeper *k)
+{
+	if (now_ns(CLOCK_MONOTONIC) < k->undo_ns)
+		return;
+	run_undo(k);
+	k->undo_ns = now_ns(CLOCK_MONOTONIC) + 4 * LIVING_NS;
 }

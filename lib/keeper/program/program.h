@@ -57,6 +57,7 @@ struct keeper {
 	struct process *processes[BUCKETS];
 	unsigned count;         /* processes that have not ended */
 	int orphaned;           /* the host is gone: kill, undo, leave */
+	int64_t undo_ns;        /* CLOCK_MONOTONIC: conex-undo is asked to end who is left then; 0: not orphaned */
 	int blocked;            /* the host's socket is full */
 	unsigned expected;      /* processes with .listens */
 	unsigned looks;         /* at their status pages, since the last one began */
@@ -107,6 +108,7 @@ void plan_unref(struct keeper *k, struct plan *plan);
 /* orphan.c */
 void orphaned(struct keeper *k);
 void run_undo(struct keeper *k);
+void undo_the_living(struct keeper *k);
 /* lib/keeper/child.c: runs the plan; returns only when it failed (status says how) or a helper is done */
 int cx_child_run(struct cx_child *c);
 
