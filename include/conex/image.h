@@ -6,13 +6,31 @@
 
 CONEX_BEGIN_DECLARATIONS
 
+/* Against bombs: what one layer may be. All 0: the default in brackets. */
+struct conex_image_limits {
+	size_t size;
+	uint64_t bytes;             /* unpacked, and of all files' sizes [64 GiB] */
+	uint64_t ratio;             /* unpacked bytes a packed one, from 256 MiB on [1000] */
+	uint64_t entries;           /* files, directories, links [4 Mi] */
+	uint32_t depth;             /* components of a path [256] */
+	uint32_t path;              /* bytes of a path [4095, which is also the most] */
+	uint32_t header;            /* bytes of a PAX header or of a GNU long name [1 MiB] */
+	uint32_t xattrs;            /* bytes of an entry's extended attributes [256 KiB] */
+};
+
 struct conex_image_options {
 	size_t size;
-	uint64_t flags;             /* none yet */
+	uint64_t flags;             /* CONEX_IMAGE_... */
 	const char *platform;       /* NULL: this machine's; "linux/arm64" */
-	uint64_t max_bytes;         /* of one layer, unpacked; 0: 64 GiB */
+	const char *auth_file;      /* containers' auth.json or Docker's config.json; NULL: the usual places, containers-auth.json(5) */
+	const char *user, *password;        /* instead of what files say; both or none */
+	const char *const *mirrors; /* asked first, in order: "https://mirror:5000/prefix" ... NULL */
+	const struct conex_image_limits *limits;
+	uint64_t max_bytes;         /* limits->bytes, for who needs no other; 0: that one */
 	void *data;                 /* comes back in events */
 };
+#define CONEX_IMAGE_PLAIN_HTTP ((uint64_t)1 << 0)   /* http:// to this registry, and no certificate; never by itself */
+#define CONEX_IMAGE_NOT_NEWER ((uint64_t)1 << 1)    /* pull: where the store has one of that name, nobody is asked */
 
 /* Brings an image out of an archive into the store, under a name, and unpacks its layers there: an OCI layout (as tar,
  * packed or not, or the descriptor of its directory) or what docker save and podman save write. Of several images in one
@@ -25,6 +43,42 @@ struct conex_image_options {
  * Threads: any. Since: 0.1 */
 int conex_image_import(conex *cx, int fd, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
+
+/* Brings an image from its registry into the store and unpacks its layers there. What is there isn't fetched again, also of
+ * pulls that were killed. Speaks OCI's distribution-spec. Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EINVAL a name or option that can't be; the usual. The job fails with -EACCES not logged in, or not allowed;
+ * -ENOENT there is no such image, or none for the platform; -EHOSTUNREACH -ECONNREFUSED -ETIMEDOUT; -EKEYREJECTED its
+ * certificate; -EPROTO -EREMOTEIO -ENODATA the registry; -EAGAIN too many requests; and as conex_image_import's.
+ * Threads: any. Since: 0.1 */
+int conex_image_pull(conex *cx, const char *image, const struct conex_image_options *options, conex_job **ret,
+	conex_error **err);
+
+/* Brings an image of the store to the registry that its name says, all of it that isn't there yet.
+ * Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EINVAL; the usual. The job fails with -ENOENT there is none in the store, and as conex_image_pull's.
+ * Threads: any. Since: 0.1 */
+int conex_image_push(conex *cx, const char *image, const struct conex_image_options *options, conex_job **ret,
+	conex_error **err);
+
+/* Unpacks an image of the store into a new directory, all layers in one tree. Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EINVAL; -EEXIST the directory is there; the usual. The job fails with -ENOENT there is no such image, and as
+ * conex_image_import's; then there is no directory.
+ * Threads: any. Since: 0.1 */
+int conex_image_unpack(conex *cx, const char *image, const char *directory, const struct conex_image_options *options,
+	conex_job **ret, conex_error **err);
+
+/* Writes an image of the store as an OCI layout: into a directory whose descriptor it gets, else as tar (which docker load
+ * reads, too). fd stays the caller's. Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EINVAL; -EBADF; the usual. The job fails with -ENOENT there is none, and errors of writing.
+ * Threads: any. Since: 0.1 */
+int conex_image_export(conex *cx, const char *image, int fd, const struct conex_image_options *options, conex_job **ret,
+	conex_error **err);
+
+/* What a container of an image has written becomes a layer, and both together an image of this name. config_json: OCI's image
+ * config's "config", laid over the image's (null takes away); NULL: none. Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EINVAL a name, a config, a container that isn't of an image; -EBUSY it runs, and isn't paused; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_image_commit(conex_container *c, const char *image, const char *config_json, conex_job **ret, conex_error **err);
 
 /* The names of all images in the store, sorted. Owner: one free(3) for *ret_images, which ends with NULL.
  * Returns: how many; the usual.

@@ -1,12 +1,8 @@
-/* conex/image.h: names of the store, and the jobs that bring images there. */
+/* conex/image.h: names of the store, and what they lead to. */
 #include "image/images.h"
-#include "image/job.h"
 #include "base/error.h"
-#include "base/ids.h"
-#include "base/options.h"
 #include "base/path.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,55 +69,6 @@ int cx_images_find(struct cx_store *s, const char *name, const char *platform, s
 	if (r == 0)
 		r = cx_image_config_parse(text, size, &ret->config, err);
 	return r < 0 ? r : cx_image_config_check(ret->config, ret->parts, NULL, err);
-}
-
-/* ---- jobs ---- */
-
-static int read_options(const struct conex_image_options *given, struct conex_image_options *o, conex_error **err)
-{
-	int r = cx_options_read("conex_image_options", o, sizeof *o, sizeof *o, given, err);
-	struct cx_platform p;
-
-	if (r == 0 && o->flags)
-		r = cx_refuse(err, -EINVAL, "conex_image_options.flags", NULL, "this call knows none: leave it zero");
-	return r < 0 ? r : cx_platform_parse(o->platform, &p, err);
-}
-
-static json_t *import_task(const struct cx_store *s, const struct cx_reference *name, const struct conex_image_options *o)
-{
-	char text[CX_REFERENCE_TEXT];
-	json_t *task;
-
-	cx_reference_print(name, text);
-	task = json_pack("{s:s, s:s, s:s, s:I}", "kind", "import", "store", s->path, "name", text, "max_bytes",
-		(json_int_t)(o->max_bytes ? o->max_bytes : UINT64_C(64) << 30));
-	if (task && o->platform)
-		json_object_set_new(task, "platform", json_string(o->platform));
-	return task;
-}
-
-int conex_image_import(conex *cx, int fd, const char *image, const struct conex_image_options *options, conex_job **ret,
-	conex_error **err)
-{
-	struct cx_job_task task = { .fds = &fd, .count = 1 };
-	struct conex_image_options o;
-	struct cx_reference name;
-	struct cx_store *s;
-	int r = read_options(options, &o, err);
-
-	if (r == 0)
-		r = cx_reference_parse(image, &name, err);
-	if (r == 0 && fcntl(fd, F_GETFD) < 0)
-		r = cx_refuse(err, -EBADF, "fd", NULL, "a file, a pipe, or the directory of a layout");
-	if (r == 0 && (cx_ids_rootless() || cx_ids_nested()))
-		r = cx_fail(err, CONEX_STAGE_IMAGE, -EOPNOTSUPP, NULL, "this version's images are root's", "image %s", image);
-	if (r == 0)
-		r = cx_images_of(cx, &s, err);
-	if (r < 0)
-		return r;
-	task.json = import_task(s, &name, &o);
-	task.data = o.data;
-	return task.json ? cx_job_start(cx, &task, ret, err) : cx_fail_memory(err);
 }
 
 /* ---- names ---- */

@@ -1,8 +1,6 @@
 /* An archive (an OCI layout as tar, or what docker save writes) or a layout's directory becomes an image of the store. */
 #include "image/document.h"
-#include "image/worker/lockdown.h"
 #include "image/worker/tasks.h"
-#include "image/worker/unpack.h"
 #include "image/protocol.h"
 
 #include <stdio.h>
@@ -11,18 +9,10 @@
 
 struct import {
 	struct cx_worker *w;
-	struct cx_store *store;
-	struct cx_store_lease *lease;
+	struct cx_work_place place;
 	struct cx_archive archive;
-	struct cx_reference name;
-	struct cx_platform platform;
 	struct cx_digest manifest;
 };
-
-static const char *word(const struct cx_worker *w, const char *key)
-{
-	return json_string_value(json_object_get(w->task, key));
-}
 
 static int refuse(conex_error **err, int code, const char *what, const char *mend)
 {
@@ -61,7 +51,7 @@ static int only_named(struct import *im, const char *text, size_t size, char **r
 	list = json_object_get(root, "manifests");
 	some = json_array();
 	json_array_foreach(list, i, line)
-		if (is_named(line, &im->name))
+		if (is_named(line, &im->place.name))
 			json_array_append(some, line);
 	if (json_array_size(some))
 		json_object_set(root, "manifests", some);
@@ -79,11 +69,11 @@ static int choose(struct import *im, const char *text, size_t size, int depth, c
 	int r = cx_image_manifest_parse(text, size, NULL, &m, err);
 
 	if (r == 0 && m->kind == CX_MEDIA_INDEX)
-		r = depth < 3 ? cx_image_manifest_choose(m, &im->platform, &target, err)
+		r = depth < 3 ? cx_image_manifest_choose(m, &im->place.platform, &target, err)
 			: refuse(err, -EINVAL, "index.json", "indexes of indexes of indexes lead nowhere");
 	if (r == 0 && target) {
 		im->manifest = target->digest;
-		r = cx_store_read_blob(im->store, &target->digest, &below, &size, err);
+		r = cx_store_read_blob(im->place.store, &target->digest, &below, &size, err);
 	}
 	cx_image_manifest_free(m);
 	return r < 0 || !below ? r : choose(im, below, size, depth + 1, err);
@@ -106,7 +96,7 @@ static int from_layout(struct import *im, const struct cx_entry *index, conex_er
 /* manifest.json doesn't tell how a layer is packed; its first bytes do. */
 static const char *packed_as(struct import *im, const struct cx_entry *e)
 {
-	cx_autoclose int fd = cx_store_open_blob(im->store, &e->digest, NULL, NULL);
+	cx_autoclose int fd = cx_store_open_blob(im->place.store, &e->digest, NULL, NULL);
 	unsigned char magic[4] = { 0 };
 
 	if (fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic) {
@@ -161,7 +151,7 @@ static int put_config(struct import *im, const json_t *line, json_t *manifest, c
 	if (!e)
 		return refuse(err, -EINVAL, "manifest.json", "Config has to name a file of the archive");
 	digest = e->digest;
-	r = e->text ? cx_blob_put(im->lease, e->text, e->size, &digest, err) : 0;
+	r = e->text ? cx_blob_put(im->place.lease, e->text, e->size, &digest, err) : 0;
 	if (r == 0 && json_object_set_new(manifest, "config", descriptor(CX_MEDIA_OCI_CONFIG, &digest, e->size)) < 0)
 		r = cx_fail_memory(err);
 	return r;
@@ -189,7 +179,7 @@ static int put_layers(struct import *im, const json_t *line, json_t *manifest, c
 static int from_docker(struct import *im, const struct cx_entry *e, conex_error **err)
 {
 	json_t *list = json_loadb(e->text, e->size, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *line = json_is_array(list) ? line_of(list, &im->name) : NULL;
+	const json_t *line = json_is_array(list) ? line_of(list, &im->place.name) : NULL;
 	json_t *manifest = json_pack("{s:i, s:s}", "schemaVersion", 2, "mediaType", CX_MEDIA_OCI_MANIFEST);
 	cx_autofree char *text = NULL;
 	int r = 0;
@@ -207,7 +197,7 @@ static int from_docker(struct import *im, const struct cx_entry *e, conex_error 
 		r = cx_fail_memory(err);
 	json_decref(manifest);
 	json_decref(list);
-	return r < 0 ? r : cx_blob_put(im->lease, text, strlen(text), &im->manifest, err);
+	return r < 0 ? r : cx_blob_put(im->place.lease, text, strlen(text), &im->manifest, err);
 }
 
 /* ---- all of it ---- */
@@ -226,59 +216,38 @@ static int find_manifest(struct import *im, conex_error **err)
 
 static int open_all(struct import *im, conex_error **err)
 {
-	const char *name = word(im->w, "name"), *platform = word(im->w, "platform"), *store = word(im->w, "store");
-	struct cx_lockdown lock = { .count = 1, .readable_count = 1 };
 	struct stat st;
-	int source = CX_WORKER_FIRST, r = name && store ? cx_reference_parse(name, &im->name, err)
-		: cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, NULL, "the worker's task");
+	int r = cx_work_place_open(im->w, &im->place, err);
 
-	if (r == 0)
-		r = cx_platform_parse(platform, &im->platform, err);
-	if (r == 0)
-		r = cx_store_open(store, 0, &im->store, err);
-	if (r == 0)
-		r = cx_store_lease_take(im->store, CX_LEASE_PROCESS, &im->lease, err);
 	if (r < 0)
 		return r;
-	lock.writable = &im->store->root;
-	lock.readable = &source;
-	lock.readable_count = fstat(source, &st) == 0 && S_ISDIR(st.st_mode);
-	r = cx_worker_lock(&lock, err);
-	return r < 0 ? r : cx_worker_watch(im->w, err);
+	return cx_work_place_lock(im->w, &im->place, fstat(CX_WORKER_FIRST, &st) == 0 && S_ISDIR(st.st_mode) ? CX_WORKER_FIRST : -1,
+		0, err);
 }
 
 static int import(struct import *im, conex_error **err)
 {
-	const json_t *max = json_object_get(im->w->task, "max_bytes");
 	int r;
 
 	cx_worker_step(im->w, "reading");
-	r = cx_archive_read(im->w, im->lease, CX_WORKER_FIRST, &im->archive, err);
+	r = cx_archive_read(im->w, im->place.lease, CX_WORKER_FIRST, &im->archive, err);
 	if (r == 0)
 		r = find_manifest(im, err);
 	if (r == 0)
-		r = cx_layers_unpack(im->w, im->lease, &im->manifest, CX_WHITEOUT_OVERLAY, (uint64_t)json_integer_value(max), err);
+		r = cx_layers_unpack(im->w, &im->place, &im->manifest, err);
 	if (r == 0)
-		r = cx_store_put_image(im->store, &im->name, &im->manifest, err);
+		r = cx_store_put_image(im->place.store, &im->place.name, &im->manifest, err);
 	return r;
 }
 
 int cx_task_import(struct cx_worker *w, char **result, conex_error **err)
 {
 	struct import im = { .w = w };
-	char text[CX_DIGEST_TEXT];
 	int r = open_all(&im, err);
 
 	if (r == 0)
 		r = import(&im, err);
-	if (im.lease)
-		cx_store_lease_return(im.store, im.lease->id, NULL);
-	cx_store_lease_free(im.lease);
 	cx_archive_clear(&im.archive);
-	cx_store_close(im.store);
-	if (r < 0)
-		return r;
-	cx_digest_print(&im.manifest, text);
-	*result = strdup(text);
-	return *result ? 0 : cx_fail_memory(err);
+	cx_work_place_close(&im.place);
+	return r < 0 ? r : cx_result_digest(&im.manifest, result, err);
 }

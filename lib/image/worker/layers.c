@@ -96,22 +96,20 @@ static int read_config(const struct cx_store *s, const struct cx_image_manifest 
 	return r;
 }
 
-int cx_layers_unpack(struct cx_worker *w, struct cx_store_lease *l, const struct cx_digest *manifest, int whiteouts,
-	uint64_t max_bytes, conex_error **err)
+int cx_layers_unpack(struct cx_worker *w, const struct cx_work_place *p, const struct cx_digest *manifest, conex_error **err)
 {
-	const struct cx_unpack_options options = { .whiteouts = whiteouts, .limits = { .bytes = max_bytes } };
 	struct cx_image_config *config = NULL;
 	struct cx_image_manifest *m = NULL;
 	cx_autofree char *text = NULL;
 	size_t size;
-	int r = cx_store_read_blob(l->store, manifest, &text, &size, err);
+	int r = cx_store_read_blob(p->store, manifest, &text, &size, err);
 
 	if (r == 0)
 		r = cx_image_manifest_parse(text, size, NULL, &m, err);
 	if (r == 0)
-		r = read_config(l->store, m, &config, err);
+		r = read_config(p->store, m, &config, err);
 	if (r == 0) {
-		r = unpack_all(w, l, m, config, &options, err);
+		r = unpack_all(w, p->lease, m, config, &p->unpack, err);
 		cx_image_config_free(config);
 	}
 	cx_image_manifest_free(m);

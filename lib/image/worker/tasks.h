@@ -3,12 +3,28 @@
 #define CX_IMAGE_WORKER_TASKS_H
 
 #include "image/store.h"
+#include "image/worker/unpack.h"
 #include "image/worker/worker.h"
 
 /* Each reads its words from w->task, opens what it needs, locks itself in (cx_worker_lock) before it reads a
  * stranger's byte, and says what came of it: *result (free). */
 struct cx_worker_task { const char *kind; int (*work)(struct cx_worker *w, char **result, conex_error **err); };
 extern const struct cx_worker_task cx_worker_tasks[];         /* ended by one without a kind */
+
+/* task.c: what every task that works on the store has. */
+struct cx_work_place {
+	struct cx_store *store;
+	struct cx_store_lease *lease;   /* this process's */
+	struct cx_reference name;
+	struct cx_platform platform;
+	struct cx_unpack_options unpack;/* as the task's limits say; whiteouts: overlay's */
+};
+int cx_work_place_open(const struct cx_worker *w, struct cx_work_place *ret, conex_error **err);
+void cx_work_place_close(struct cx_work_place *p);      /* also one that is all zero, or half open */
+const char *cx_task_word(const struct cx_worker *w, const char *key);   /* of the task; NULL: it isn't there */
+/* Locks in: the store is writable, `readable` (-1: none) is read, with `network` it connects; then the host's end is watched. */
+int cx_work_place_lock(struct cx_worker *w, const struct cx_work_place *p, int readable, int network, conex_error **err);
+int cx_result_digest(const struct cx_digest *digest, char **ret, conex_error **err);    /* a job's result */
 
 /* import.c: an archive, or a layout's directory (descriptor 5), under a name. */
 int cx_task_import(struct cx_worker *w, char **result, conex_error **err);
@@ -35,8 +51,7 @@ int cx_archive_read(struct cx_worker *w, struct cx_store_lease *l, int fd, struc
 const struct cx_entry *cx_archive_find(const struct cx_archive *a, const char *name);  /* through links; NULL */
 void cx_archive_clear(struct cx_archive *a);
 
-/* layers.c: an image's layers, unpacked in the store, the lowest first. whiteouts: CX_WHITEOUT_... */
-int cx_layers_unpack(struct cx_worker *w, struct cx_store_lease *l, const struct cx_digest *manifest, int whiteouts,
-	uint64_t max_bytes, conex_error **err);
+/* layers.c: an image's layers, unpacked in the store, the lowest first. */
+int cx_layers_unpack(struct cx_worker *w, const struct cx_work_place *p, const struct cx_digest *manifest, conex_error **err);
 
 #endif

@@ -1,0 +1,66 @@
+/* What the tasks that work on the store have in common. */
+#include "image/worker/lockdown.h"
+#include "image/worker/tasks.h"
+
+#include <string.h>
+
+const char *cx_task_word(const struct cx_worker *w, const char *key)
+{
+	return json_string_value(json_object_get(w->task, key));
+}
+
+static void read_limits(const json_t *from, struct cx_unpack_limits *to)
+{
+	to->bytes = (uint64_t)json_integer_value(json_object_get(from, "bytes"));
+	to->ratio = (uint64_t)json_integer_value(json_object_get(from, "ratio"));
+	to->entries = (uint64_t)json_integer_value(json_object_get(from, "entries"));
+	to->depth = (uint32_t)json_integer_value(json_object_get(from, "depth"));
+	to->path = (uint32_t)json_integer_value(json_object_get(from, "path"));
+	to->header = (uint32_t)json_integer_value(json_object_get(from, "header"));
+	to->xattrs = (uint32_t)json_integer_value(json_object_get(from, "xattrs"));
+}
+
+int cx_work_place_open(const struct cx_worker *w, struct cx_work_place *ret, conex_error **err)
+{
+	const char *name = cx_task_word(w, "name"), *store = cx_task_word(w, "store");
+	int r = name && store ? cx_reference_parse(name, &ret->name, err)
+		: cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, NULL, "the worker's task");
+
+	if (r == 0)
+		r = cx_platform_parse(cx_task_word(w, "platform"), &ret->platform, err);
+	if (r == 0)
+		r = cx_store_open(store, 0, &ret->store, err);
+	if (r == 0)
+		r = cx_store_lease_take(ret->store, CX_LEASE_PROCESS, &ret->lease, err);
+	ret->unpack.whiteouts = CX_WHITEOUT_OVERLAY;
+	read_limits(json_object_get(w->task, "limits"), &ret->unpack.limits);
+	return r;
+}
+
+void cx_work_place_close(struct cx_work_place *p)
+{
+	if (p->lease)
+		cx_store_lease_return(p->store, p->lease->id, NULL);
+	cx_store_lease_free(p->lease);
+	cx_store_close(p->store);
+	p->lease = NULL;
+	p->store = NULL;
+}
+
+int cx_work_place_lock(struct cx_worker *w, const struct cx_work_place *p, int readable, int network, conex_error **err)
+{
+	const struct cx_lockdown lock = { .writable = &p->store->root, .count = 1, .readable = &readable,
+		.readable_count = readable >= 0, .network = network };
+	int r = cx_worker_lock(&lock, err);
+
+	return r < 0 ? r : cx_worker_watch(w, err);
+}
+
+int cx_result_digest(const struct cx_digest *digest, char **ret, conex_error **err)
+{
+	char text[CX_DIGEST_TEXT];
+
+	cx_digest_print(digest, text);
+	*ret = strdup(text);
+	return *ret ? 0 : cx_fail_memory(err);
+}
