@@ -85,7 +85,8 @@ struct conex_run_options {
 
 /* Runs a program in a new container: conex_plan_new and conex_launch in one. image: one
  * of the store (conex/image.h), whose layers are the root file system, with one of its own above them for what the container
- * writes, and whose config says what to run: args come behind its entrypoint. NULL: a directory (.rootfs), a
+ * writes, and whose config says what to run: args come behind its entrypoint. With a user namespace the layers stay root's, and are
+ * shown by that one's ids (Linux 5.19). NULL: a directory (.rootfs), a
  * specification (.spec) or, with .share, the host's files. args: NULL-ended; NULL: the specification's. Returns when the program has been
  * executed, with CONEX_RUN_NOWAIT at once, with CONEX_RUN_HOLD when all is set up; with NOWAIT a
  * failed start comes as an EXITED event. Starts the context's keeper where needed. On failure
@@ -253,9 +254,10 @@ int conex_container_kill_all(conex_container *c, int sig, conex_error **err);
  * Threads: any. Since: 0.1 */
 int conex_container_pids(conex_container *c, pid_t **ret, conex_error **err);
 
-/* Asks it to end: SIGTERM now, SIGKILL to everything in it after grace_ms by the keeper's clock,
+/* Asks it to end: its image's StopSignal (the specification's annotation org.opencontainers.image.stopSignal), else
+ * SIGTERM, now, SIGKILL to everything in it after grace_ms by the keeper's clock,
  * which runs also when this process is busy or gone. Doesn't wait. Another process's container
- * gets the SIGTERM only.
+ * gets the first signal only.
  * Returns: 0; -ESRCH it has ended; -ENOENT it was deleted; -EPIPE the keeper died; the usual.
  * Threads: any. Since: 0.1 */
 int conex_container_stop(conex_container *c, conex_error **err);

@@ -1,7 +1,8 @@
 /* conex/spec.h: the OCI runtime-spec's JSON in memory. No context needed.
  *
  * The format is the runtime-spec's config.json (config.md, config-linux.md), with three fields of
- * conex's own: root.overlay {"lower": [...], "upper", "work"}, process.init (true:
+ * conex's own: root.overlay {"lower": [...], "upper", "work", "idmap" (true: the
+ * lower ones' ids are mapped as those of the container's user namespace)}, process.init (true:
  * CONEX_RUN_INIT) and process.newKeyring (false: the session keyring is not a new one, but one
  * that the containers of a context share). Fields that it doesn't know are kept and written
  * back. What the runtime-spec has and this version doesn't do is refused by its path.

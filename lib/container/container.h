@@ -20,7 +20,6 @@ struct conex_plan {
 	struct cx_plan *bytes;
 	json_t *spec;                   /* the whole spec it was made of, for exec and for people */
 	struct cx_cgroup_limits *limits;
-	char *stop_signal;
 	char *bundle;                   /* of the spec it was made of; NULL: none */
 	int64_t grace_ms;
 	char *network;                  /* names, with commas between; NULL: none is joined */
@@ -293,6 +292,8 @@ int cx_container_signal_members(const conex_container *c, int sig, conex_error *
 /* What an image says, as a layer for a spec; args: after its entrypoint. */
 int cx_image_layer(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
 	struct cx_image_use **ret, json_t **ret_spec, conex_error **err);
+/* Once all is in the spec: what a user namespace makes of an image. joins_user: one of those in options is one. */
+int cx_image_fit(json_t *spec, int joins_user, conex_error **err);
 void cx_image_use_free(struct cx_image_use *u);
 int cx_container_hold_image(conex_container *c, conex_error **err);     /* not locked; nor is: */
 int cx_container_drop_image(conex_container *c);        /* 0: something is left */

@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "image/images.h"
 #include "image/snapshot.h"
+#include "namespace/maps.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -28,14 +29,11 @@ void cx_image_use_free(struct cx_image_use *u)
 
 /* ---- spec ---- */
 
-static int check_options(const char *image, const struct conex_run_options *o, conex_error **err)
+static int check_options(const struct conex_run_options *o, conex_error **err)
 {
 	if (o->rootfs || o->spec)
 		return cx_refuse(err, -EINVAL, o->rootfs ? "conex_run_options.rootfs" : "conex_run_options.spec", NULL,
 			"an image brings its own: leave it NULL, or pass no image");
-	if (o->flags & CONEX_RUN_USERNS || cx_ids_rootless() || cx_ids_nested())
-		return cx_fail(err, CONEX_STAGE_IMAGE, -EOPNOTSUPP, NULL, "this version's images are root's, without a user namespace",
-			"image %s", image);
 	return 0;
 }
 
@@ -116,7 +114,7 @@ int cx_image_layer(conex *cx, const char *image, const char *const *args, const 
 {
 	struct cx_image_use *u;
 	cx_autoimage i = { .parts = NULL };
-	int r = check_options(image, o, err);
+	int r = check_options(o, err);
 
 	if (r < 0)
 		return r;
@@ -132,6 +130,74 @@ int cx_image_layer(conex *cx, const char *image, const char *const *args, const 
 	}
 	u->manifest = i.manifest;
 	*ret = u;
+	return 0;
+}
+
+/* ---- user namespaces ---- */
+
+/* An unprivileged user's layers were unpacked with his default maps, and mean nothing with others. */
+static int same_maps(const json_t *spec, conex_error **err)
+{
+	json_t *uids, *gids;
+	int same;
+
+	if (cx_maps_default(&uids, &gids) < 0)
+		return cx_fail_memory(err);
+	same = json_equal(uids, cx_json_at(spec, "linux.uidMappings")) && json_equal(gids, cx_json_at(spec, "linux.gidMappings"));
+	json_decref(uids);
+	json_decref(gids);
+	return same ? 0 : cx_refuse(err, -EOPNOTSUPP, "linux.uidMappings", NULL,
+		"without privileges an image has the maps with which it was unpacked: leave uidMappings and gidMappings out");
+}
+
+/* Root's layers keep the ids that they were unpacked with, and are shown by others: root.overlay.idmap. */
+int cx_image_fit(json_t *spec, int joins_user, conex_error **err)
+{
+	json_t *overlay = cx_json_at(spec, "root.overlay");
+	int user = cx_spec_namespace(spec, "user");
+
+	if (!overlay || (!user && !joins_user))
+		return 0;
+	if (joins_user || user == 2)
+		return cx_refuse(err, -EOPNOTSUPP, "linux.namespaces", "user",
+			"an image takes a user namespace of its own: CONEX_RUN_USERNS, and join none");
+	if (cx_ids_rootless())
+		return same_maps(spec, err);
+	if (cx_ids_nested())
+		return cx_refuse(err, -EPERM, "linux.namespaces", "user",
+			"root of a user namespace can't map an image's ids once more: leave CONEX_RUN_USERNS out");
+	return json_object_set_new(overlay, "idmap", json_true()) < 0 ? cx_fail_memory(err) : 0;
+}
+
+/* Who root.overlay.idmap makes of an id; who isn't in the map, root. */
+static uint32_t mapped(const json_t *map, uint32_t id)
+{
+	const json_t *range;
+	uint32_t root = id;
+	size_t i;
+
+	json_array_foreach(map, i, range) {
+		int64_t inside = cx_json_int(range, "containerID", 0), outside = cx_json_int(range, "hostID", 0);
+
+		if (id >= inside && id - inside < cx_json_int(range, "size", 0))
+			return (uint32_t)(id - inside + outside);
+		if (!inside)
+			root = (uint32_t)outside;
+	}
+	return root;
+}
+
+/* How the root directory of all that it writes looks: as the uppermost layer's does, inside. */
+static int root_look(const conex_container *c, struct stat *ret)
+{
+	const json_t *spec = c->task.plan->spec;
+
+	if (stat(c->task.plan->image->top_tree, ret) < 0)
+		return -errno;
+	if (cx_json_true(spec, "root.overlay.idmap")) {
+		ret->st_uid = mapped(cx_json_at(spec, "linux.uidMappings"), ret->st_uid);
+		ret->st_gid = mapped(cx_json_at(spec, "linux.gidMappings"), ret->st_gid);
+	}
 	return 0;
 }
 
@@ -180,6 +246,7 @@ int cx_container_hold_image(conex_container *c, conex_error **err)
 {
 	const struct cx_image_use *u = c->task.plan->image;
 	char lease[CX_LEASE_ID];
+	struct stat look;
 	int r;
 
 	if (!u)
@@ -191,7 +258,7 @@ int cx_container_hold_image(conex_container *c, conex_error **err)
 	r = note(c, u, lease, err);
 	if (r == 0)
 		r = hold(u, lease, err);
-	if (r == 0 && c->snapshot && (r = cx_snapshot_make(u->store, c->snapshot, u->top_tree)) < 0)
+	if (r == 0 && c->snapshot && ((r = root_look(c, &look)) < 0 || (r = cx_snapshot_make(u->store, c->snapshot, &look)) < 0))
 		r = cx_fail(err, CONEX_STAGE_LAUNCH, r, "mkdir", NULL, "%s", c->snapshot);
 	return r;
 }

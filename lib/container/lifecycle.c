@@ -3,7 +3,9 @@
 #include "base/kernel.h"
 #include "base/options.h"
 #include "base/path.h"
+#include "image/config.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -160,10 +162,22 @@ int conex_container_pids(conex_container *c, pid_t **ret, conex_error **err)
 	return r;
 }
 
+/* What an image says (image-spec, conversion.md), or who has laid his own over that. */
+static int stop_signal(const json_t *spec)
+{
+	const char *name = json_string_value(json_object_get(json_object_get(spec, "annotations"),
+		"org.opencontainers.image.stopSignal"));
+	int sig = name ? cx_image_signal(name) : 0;
+
+	return sig ? sig : SIGTERM;
+}
+
 static int stop_foreign(conex_container *c, conex_error **err)
 {
+	int sig = stop_signal(c->spec);
+
 	cx_context_unlock(c->task.cx);
-	return cx_task_kill(&c->task, 15, err);
+	return cx_task_kill(&c->task, sig, err);
 }
 
 /* The grace is the keeper's clock: it ends also when this process is busy or gone. */
@@ -181,7 +195,7 @@ int conex_container_stop(conex_container *c, conex_error **err)
 	}
 	if (!c->task.id)
 		return stop_foreign(c, err);
-	m.kill.sig = 15;
+	m.kill.sig = stop_signal(c->task.plan->spec);
 	m.kill.grace_ms = c->task.plan->grace_ms;
 	r = cx_keeper_send(c->task.cx, &m, NULL, 0, NULL, 0, err);
 	cx_context_unlock(c->task.cx);

@@ -71,20 +71,20 @@ static int open_folder(const struct cx_store *s)
 }
 
 /* overlay shows the upper directory's owner and mode for the root of all. */
-static int make_upper(int dir, const char *lower)
+static int make_upper(int dir, const struct stat *look)
 {
 	cx_autoclose int upper = -1;
-	struct stat st;
 
 	if (mkdirat(dir, "work", 0700) < 0 || mkdirat(dir, "upper", 0700) < 0)
 		return -errno;
 	upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (upper < 0 || stat(lower, &st) < 0 || fchown(upper, st.st_uid, st.st_gid) < 0 || fchmod(upper, st.st_mode & 07777) < 0)
-		return -errno;
+	if (upper < 0 || (fchown(upper, look->st_uid, look->st_gid) < 0 && errno != EPERM)
+	    || fchmod(upper, look->st_mode & 07777) < 0)
+		return -errno;  /* EPERM: a user's own, and so root's inside */
 	return 0;
 }
 
-int cx_snapshot_make(const struct cx_store *s, const char *path, const char *lower)
+int cx_snapshot_make(const struct cx_store *s, const char *path, const struct stat *look)
 {
 	cx_autoclose int folder = open_folder(s), dir = -1;
 	const char *name = strrchr(path, '/') + 1;
@@ -94,7 +94,7 @@ int cx_snapshot_make(const struct cx_store *s, const char *path, const char *low
 	if (mkdirat(folder, name, 0700) < 0)
 		return -errno;
 	dir = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	return dir < 0 ? -errno : make_upper(dir, lower);
+	return dir < 0 ? -errno : make_upper(dir, look);
 }
 
 int cx_snapshot_remove(const char *path)

@@ -3,11 +3,12 @@
 #ifndef CX_IMAGE_SNAPSHOT_H
 #define CX_IMAGE_SNAPSHOT_H
 
+#include <sys/stat.h>
 #include "image/store.h"
 
 char *cx_snapshot_path(const struct cx_store *s, const char *id);       /* a new one's. free; NULL: no memory */
-/* lower: the uppermost layer's tree, whose root is how the whole one's looks. 0, -errno */
-int cx_snapshot_make(const struct cx_store *s, const char *path, const char *lower);
+/* look: owner and mode of the root directory. 0, -errno */
+int cx_snapshot_make(const struct cx_store *s, const char *path, const struct stat *look);
 int cx_snapshot_remove(const char *path);                               /* 0 also where there is none; -errno */
 /* "STORE LEASE": what a journal holds of a lease. */
 int cx_snapshot_let_go(const char *text);

@@ -51,7 +51,7 @@ static int namespace_of(struct cx_child *c, pid_t pid)
 	return fd < 0 ? cx_child_fail(c, CX_CALL_open, "ns/user") : fd;
 }
 
-static int mapped_namespace(struct cx_child *c, const char *uids, const char *gids)
+int cx_rootfs_map(struct cx_child *c, const char *uids, const char *gids)
 {
 	char path[48];
 	pid_t pid = clone_parked(c);
@@ -79,7 +79,7 @@ int cx_child_idmap(struct cx_child *c, const struct cx_op *op)
 
 	if (op->arg[4] && cx_sys_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &apart) < 0)
 		return cx_child_fail(c, CX_CALL_mount_setattr, NULL);
-	userns = mapped_namespace(c, cx_child_text(c, op->arg[2]), cx_child_text(c, op->arg[3]));
+	userns = cx_rootfs_map(c, cx_child_text(c, op->arg[2]), cx_child_text(c, op->arg[3]));
 	if (userns < 0)
 		return userns;
 	map.userns_fd = (uint64_t)userns;

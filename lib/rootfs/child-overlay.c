@@ -2,7 +2,11 @@
  * child.c's root. */
 #include "rootfs/child-path.h"
 
+#include <sched.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LAYERS = 64, TEXT_MAX = 255 }; /* fsconfig takes no longer texts */
@@ -164,20 +168,112 @@ static int all_plain(const struct layers *l)
 	return plain;
 }
 
-/* An overlay needs two layers; one alone, not to be written to, is just that directory. */
-static int clone_read_only(struct cx_child *c, const char *path, uint64_t attributes)
+/* A copy of a layer's mount, its ids mapped where there is a map. An overlay needs two layers:
+ * one alone, not to be written to, is just that copy. */
+static int clone_layer(struct cx_child *c, const char *path, uint64_t set)
 {
-	uint64_t set = attributes | CX_MOUNT_ATTR_RDONLY;
-	const struct cx_mount_attr attr = { .attr_set = set };
+	int map = c->source[CX_SOURCE_MAP];
+	const struct cx_mount_attr attr = { .attr_set = set | (map >= 0 ? CX_MOUNT_ATTR_IDMAP : 0),
+		.userns_fd = map >= 0 ? (uint64_t)map : 0 };
 	int tree = cx_sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
 	if (tree < 0)
 		return cx_child_fail(c, CX_CALL_open_tree, path);
 	if (cx_sys_mount_setattr(tree, "", AT_EMPTY_PATH, &attr) < 0) {
 		cx_rootfs_drop(&tree);
-		return cx_child_fail(c, CX_CALL_mount_setattr, path);
+		return cx_child_fail(c, CX_CALL_mount_setattr, map >= 0 ? "MOUNT_ATTR_IDMAP" : path);
 	}
 	return tree;
+}
+
+static int overlay_of(struct cx_child *c, const struct layers *l, const char *options, unsigned attributes)
+{
+	return all_plain(l) ? overlay_by_paths(c, l, options, attributes) : overlay_by_numbers(c, l, options, attributes);
+}
+
+/* ---- of layers whose ids are mapped ---- */
+
+/* Puts each layer's mapped copy over the layer. */
+static int cover(struct cx_child *c, const struct layers *l)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < l->count; i++) {
+		int tree = clone_layer(c, l->lower[i], 0);
+
+		if (tree < 0)
+			return tree;
+		if (cx_sys_move_mount(tree, "", AT_FDCWD, l->lower[i], MOVE_MOUNT_F_EMPTY_PATH) < 0)
+			r = cx_child_fail(c, CX_CALL_move_mount, l->lower[i]);
+		cx_rootfs_drop(&tree);
+	}
+	return r;
+}
+
+/* Descriptors are shared with who waits for us: none is left open but `place`. */
+static int make_covered(struct cx_child *c, const struct layers *l, const char *options, unsigned attributes, int place)
+{
+	const struct cx_op alone = { .arg = { MS_PRIVATE | MS_REC } };
+	int r = cx_child_propagation(c, &alone), fd;
+
+	cx_rootfs_drop(&c->real_root);
+	if (r == 0)
+		r = cover(c, l);
+	if (r < 0)
+		return r;
+	fd = overlay_of(c, l, options, attributes);
+	if (fd < 0)
+		return fd;
+	if (dup3(fd, place, O_CLOEXEC) < 0)
+		r = cx_child_fail(c, CX_CALL_dup3, NULL);
+	cx_rootfs_drop(&fd);
+	return r;
+}
+
+static void __attribute__((noreturn)) maker(struct cx_child *c, const struct layers *l, const char *options,
+	unsigned attributes, int place, pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	_exit(make_covered(c, l, options, attributes, place) < 0);
+}
+
+/* What an overlay is made of has to be mounted where its maker is (until Linux 6.15), and nobody else shall see it
+ * there: a process does it that has mounts of its own and, with us, descriptors. */
+static int overlay_mapped(struct cx_child *c, const struct layers *l, const char *options, unsigned attributes)
+{
+	struct cx_clone_args a = { .flags = CLONE_NEWNS | CLONE_FILES };
+	int place = openat(AT_FDCWD, "/", O_PATH | O_CLOEXEC), status = 0;
+	pid_t parent = getpid(), pid;
+
+	if (place < 0)
+		return cx_child_fail(c, CX_CALL_open, "/");
+	c->status->error = 0;
+	pid = (pid_t)syscall(SYS_clone3, &a, sizeof a);
+	if (pid == 0)
+		maker(c, l, options, attributes, place, parent);
+	if (pid < 0) {
+		cx_rootfs_drop(&place);
+		return cx_child_fail(c, CX_CALL_clone3, "a mount namespace for the layers");
+	}
+	while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
+		;
+	if (status == 0)
+		return place;
+	cx_rootfs_drop(&place);
+	if (c->status->error)   /* it has said why */
+		return -c->status->error;
+	errno = ECHILD;
+	return cx_child_fail(c, CX_CALL_clone3, "a mount namespace for the layers");
+}
+
+int cx_child_map_layers(struct cx_child *c, const struct cx_op *op)
+{
+	int map = cx_rootfs_map(c, cx_child_text(c, op->arg[0]), cx_child_text(c, op->arg[1]));
+
+	if (map >= 0)
+		c->source[CX_SOURCE_MAP] = map;
+	return map < 0 ? map : 0;
 }
 
 int cx_child_overlay(struct cx_child *c, const struct cx_op *op)
@@ -197,11 +293,12 @@ int cx_child_overlay(struct cx_child *c, const struct cx_op *op)
 	for (uint32_t i = 0; i < l.count; i++)
 		l.lower[i] = cx_child_item(c, op->arg[1], i);
 	if (!l.upper && l.count == 1)
-		fd = clone_read_only(c, l.lower[0], op->arg[5]);
-	else if (all_plain(&l))
-		fd = overlay_by_paths(c, &l, options, (unsigned)op->arg[5]);
+		fd = clone_layer(c, l.lower[0], op->arg[5] | CX_MOUNT_ATTR_RDONLY);
+	else if (c->source[CX_SOURCE_MAP] >= 0)
+		fd = overlay_mapped(c, &l, options, (unsigned)op->arg[5]);
 	else
-		fd = overlay_by_numbers(c, &l, options, (unsigned)op->arg[5]);
+		fd = overlay_of(c, &l, options, (unsigned)op->arg[5]);
+	cx_rootfs_drop(&c->source[CX_SOURCE_MAP]);
 	if (fd < 0)
 		return fd;
 	/* an earlier way may have failed and left its note */

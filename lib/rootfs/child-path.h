@@ -15,6 +15,8 @@ enum {
 				       * only as long as this is open */
 	CX_SOURCE_MOUNTS =
 		CX_CHILD_SOURCES - 4, /* a mount namespace that is joined last of all */
+	CX_SOURCE_MAP =
+		CX_CHILD_SOURCES - 5, /* a user namespace: the map of an overlay's lower layers */
 };
 
 /* c->late */
@@ -53,6 +55,9 @@ int cx_rootfs_create(struct cx_child *c, int fs, unsigned attributes, const char
 /* tmpcopyup: copies what is in directory `from` into `to`. 0, or what cx_child_fail
  * returned. */
 int cx_rootfs_copy_up(struct cx_child *c, int from, int to, const char *path);
+
+/* child-idmap.c: a user namespace with these maps, or what cx_child_fail returned. */
+int cx_rootfs_map(struct cx_child *c, const char *uids, const char *gids);
 
 /* close(2), then forget; errno stays. */
 void cx_rootfs_drop(int *fd);

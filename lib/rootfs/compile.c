@@ -106,37 +106,9 @@ static int compile_apart(struct cx_compile *c, conex_error **err)
 	return r < 0 ? r : cx_rootfs_compile_mount_sources(c, err);
 }
 
-/* A file system belongs to the user namespace that mounted it, and only who has rights there may
- * map its ids: with a user namespace of its own the container's first stage does it, as the host's
- * root, and hands the detached trees on; the keeper needs not know of it. */
-int cx_rootfs_compile_outside(struct cx_compile *c, conex_error **err)
+static int is_mapped(const struct cx_compile *c)
 {
-	uint32_t shared = asked_propagation(c) & MS_SHARED;
-
-	if (c->apart && !c->exec)
-		return compile_apart(c, err);
-	if (!active(c) || !c->userns)
-		return 0;
-	return cx_rootfs_compile_mapped_sources(c,
-		shared ? 0 : host_propagation(c) & ~(uint32_t)MS_REC, err);
-}
-
-int cx_rootfs_compile_sources(struct cx_compile *c, conex_error **err)
-{
-	int shared = !!(asked_propagation(c) & MS_SHARED), r;
-
-	if (!active(c) || c->apart)
-		return 0;
-	c->build->sources = CX_ROOTFS_ROOT_SOURCE + 1;
-	/* A bind that shall hand mounts back to the host has to be cloned while it still
-	 * is the host's peer; all others, and always the root, after the ties are cut. */
-	if (shared && (r = cx_rootfs_compile_mount_sources(c, err)) < 0)
-		return r;
-	cx_op(c->build, propagation, "linux.rootfsPropagation", host_propagation(c));
-	r = compile_root_source(c, err);
-	if (r == 0 && !shared)
-		r = cx_rootfs_compile_mount_sources(c, err);
-	return r < 0 ? r : cx_rootfs_compile_device_sources(c, err);
+	return c->userns && cx_json_true(c->spec, "root.overlay.idmap");
 }
 
 static int compile_overlay(struct cx_compile *c, const json_t *overlay, conex_error **err)
@@ -165,13 +137,75 @@ static int compile_overlay(struct cx_compile *c, const json_t *overlay, conex_er
 			"upper and work together, both in one file system; or neither, "
 			"for a read-only root");
 	/* in a user namespace trusted.* attributes can't be written; the overlay keeps
-	 * its notes in user.* */
+	 * its notes in user.*. One that the host's root makes for it has what those have, too:
+	 * no devices */
 	cx_op(b, overlay, "root.overlay", CX_ROOTFS_ROOT_SOURCE,
 		cx_cell_slot_list(b, CX_SLOT_LOWER, list),
 		cx_cell_slot(b, CX_SLOT_UPPER, upper),
 		cx_cell_slot(b, CX_SLOT_WORK, work),
-		cx_cell_text(b, c->userns || c->nested ? "userxattr" : NULL), 0);
+		cx_cell_text(b, (c->userns && !is_mapped(c)) || c->nested ? "userxattr" : NULL),
+		is_mapped(c) ? CX_MOUNT_ATTR_NODEV : 0);
 	return 0;
+}
+
+/* The layers are root's; what is shown inside are the ids that they have there. Who maps
+ * them has to be root outside, and then the overlay is his, too: it is handed on like all
+ * that is mapped. */
+static int compile_mapped_overlay(struct cx_compile *c, conex_error **err)
+{
+	if (c->rootless || c->nested)
+		return cx_refuse(err, -EPERM, "root.overlay.idmap", "true",
+			"only root outside of all user namespaces may map ids: leave it out");
+	if (!(c->made & CONEX_NS_USER))
+		return cx_refuse(err, -EOPNOTSUPP, "root.overlay.idmap", "true",
+			"it takes the maps of a user namespace of its own: join none");
+	if (!kernel_is(5, 19))
+		return cx_refuse(err, -EOPNOTSUPP, "root.overlay.idmap", "true",
+			"an overlay of layers with mapped ids (an image with a user namespace) "
+			"takes Linux 5.19");
+	cx_op(c->build, map_layers, "linux.uidMappings",
+		cx_cell_map(c->build, cx_json_at(c->spec, "linux.uidMappings")),
+		cx_cell_map(c->build, cx_json_at(c->spec, "linux.gidMappings")));
+	return compile_overlay(c, cx_json_at(c->spec, "root.overlay"), err);
+}
+
+/* A file system belongs to the user namespace that mounted it, and only who has rights there may
+ * map its ids: with a user namespace of its own the container's first stage does it, as the host's
+ * root, and hands the detached trees on; the keeper needs not know of it. */
+int cx_rootfs_compile_outside(struct cx_compile *c, conex_error **err)
+{
+	uint32_t shared = asked_propagation(c) & MS_SHARED;
+
+	if (c->apart && !c->exec)
+		return compile_apart(c, err);
+	if (!active(c) || !c->userns)
+		return 0;
+	if (is_mapped(c)) {
+		int r = compile_mapped_overlay(c, err);
+
+		if (r < 0)
+			return r;
+	}
+	return cx_rootfs_compile_mapped_sources(c,
+		shared ? 0 : host_propagation(c) & ~(uint32_t)MS_REC, err);
+}
+
+int cx_rootfs_compile_sources(struct cx_compile *c, conex_error **err)
+{
+	int shared = !!(asked_propagation(c) & MS_SHARED), r;
+
+	if (!active(c) || c->apart)
+		return 0;
+	c->build->sources = CX_ROOTFS_ROOT_SOURCE + 1;
+	/* A bind that shall hand mounts back to the host has to be cloned while it still
+	 * is the host's peer; all others, and always the root, after the ties are cut. */
+	if (shared && (r = cx_rootfs_compile_mount_sources(c, err)) < 0)
+		return r;
+	cx_op(c->build, propagation, "linux.rootfsPropagation", host_propagation(c));
+	r = compile_root_source(c, err);
+	if (r == 0 && !shared)
+		r = cx_rootfs_compile_mount_sources(c, err);
+	return r < 0 ? r : cx_rootfs_compile_device_sources(c, err);
 }
 
 int cx_rootfs_compile(struct cx_compile *c, conex_error **err)
@@ -183,7 +217,7 @@ int cx_rootfs_compile(struct cx_compile *c, conex_error **err)
 
 	if (!active(c))
 		return 0;
-	if (overlay)
+	if (overlay && !is_mapped(c))
 		r = compile_overlay(c, overlay, err);
 	if (r < 0)
 		return r;

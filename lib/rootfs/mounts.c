@@ -474,6 +474,8 @@ int cx_rootfs_needs_outside(const json_t *spec)
 
 	if (!cx_json_at(spec, "linux.uidMappings"))
 		return 0;
+	if (cx_json_true(spec, "root.overlay.idmap"))
+		return 1;
 	json_array_foreach(json_object_get(spec, "mounts"), i, entry)
 		if (has_option(entry, says_idmap))
 			return 1;

@@ -51,7 +51,7 @@ base["srv/kept"] = b"kept"
 layers = [tar(base), tar({"srv": (None, 0o775), "srv/.wh.gone": b"", "srv/new": b"new\n"})]
 
 
-def image(arch=machine, **more):
+def image(arch=machine, layers=tuple(layers), **more):
     """Blobs by digest, and the manifest's descriptor."""
     blobs = {}
 
@@ -100,6 +100,18 @@ write("layout.tar", whole)
 write("layout.tar.gz", gzip.compress(whole, compresslevel=1))
 unpack("layout", files)
 write("digest", line["digest"].encode())
+
+# One layer alone; and one whose config says more.
+single = tar({**base, "srv/new": b"new\n"})
+
+
+def alone(**config):
+    blobs, line = image(layers=[single], config={"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"], **config})
+    return tar(layout([line], blobs))
+
+
+write("single.tar", alone())
+write("usr1.tar", alone(StopSignal="SIGUSR1"))
 
 other_blobs, other_line = image(other)
 write("platforms.tar", tar(layout([other_line, line], {**other_blobs, **blobs})))

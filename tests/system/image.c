@@ -202,7 +202,6 @@ TEST(options_refused)
 	CHECK_INT(run("Bad Name", NULL, NULL), -EINVAL);
 	CHECK_INT(run("app", NULL, WITH(.rootfs = box.root)), -EINVAL);
 	SAID("conex_run_options.rootfs");
-	CHECK_INT(run("app", NULL, WITH(.flags = CONEX_RUN_USERNS)), -EOPNOTSUPP);
 	CHECK_INT(run("app", NULL, WITH(.user = "nobody-there")), -ENOENT);
 	CHECK_INT(run("app", CONEX_STRINGS("true"), WITH(.oci = OCI({"process": {"args": ["/nowhere"]}}))), -ENOENT);
 	CHECK_INT(snapshots() + leases(), 0);

@@ -26,8 +26,10 @@ static int fake_cgroup(struct cx_compile *c, const char *object, const char *tar
 
 static int compile_all(struct cx_compile *c, conex_error **err)
 {
-	int r = cx_rootfs_compile_sources(c, err);
+	int r = cx_rootfs_needs_outside(c->spec) ? cx_rootfs_compile_outside(c, err) : 0;
 
+	if (r == 0)
+		r = cx_rootfs_compile_sources(c, err);
 	if (r == 0)
 		r = cx_rootfs_compile(c, err);
 	if (r == 0)
@@ -336,6 +338,29 @@ TEST(overlay)
 	free(r.plan);
 }
 
+/* Mapped and made by the first stage, before any namespace is entered. */
+TEST(overlay_mapped)
+{
+	struct result r = compile(
+		"{\"root\":{\"overlay\":{\"lower\":[\"/a\",\"/b\"],\"idmap\":true}},"
+		"\"linux\":{\"uidMappings\":[{\"containerID\":0,\"hostID\":1000,\"size\":5}],"
+		"\"gidMappings\":[{\"containerID\":0,\"hostID\":2000,\"size\":5}]}}",
+		CONEX_NS_MOUNT | CONEX_NS_USER, 1, 0);
+	const struct cx_op *op = find(r.plan, CX_OP_map_layers, 0);
+	char text[1024];
+
+	if (!CHECK(op != NULL))
+		return;
+	CHECK_STR(cx_plan_text(r.plan, op->arg[0]), "0 1000 5\n");
+	CHECK_STR(cx_plan_text(r.plan, op->arg[1]), "0 2000 5\n");
+	names(r.plan, text, sizeof text);
+	CHECK(strstr(text, "map_layers overlay propagation source ") == text);
+	op = find(r.plan, CX_OP_overlay, 0);
+	CHECK(!op->arg[4] && op->arg[5] == CX_MOUNT_ATTR_NODEV);
+	CHECK(!find(r.plan, CX_OP_overlay, 1));
+	free(r.plan);
+}
+
 TEST(nothing)
 {
 	struct result r = compile(MOUNT("\"bind\""), CONEX_NS_PID, 0, 0);
@@ -409,6 +434,7 @@ int main(void)
 	RUN(paths);
 	RUN(user_namespace);
 	RUN(overlay);
+	RUN(overlay_mapped);
 	RUN(nothing);
 	RUN(cgroup);
 	RUN(refused);

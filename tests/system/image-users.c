@@ -1,0 +1,229 @@
+/* Containers of images in user namespaces, as root: the layers stay root's, what is shown inside are the namespace's
+ * ids, what is written has them outside, too. */
+#include "image-box.h"
+
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#define FIRST 100000                    /* cx_maps_default's */
+
+static const struct conex_run_options apart = { .flags = CONEX_RUN_USERNS };
+
+static int owner(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 ? -errno : (int)st.st_uid;
+}
+
+/* The one container's upper directory. */
+static const char *upper(void)
+{
+	static char text[256];
+	FILE *f = popen(say("echo %s/snapshots/*-*/upper", store), "re");
+
+	text[0] = '\0';
+	if (f && fscanf(f, "%255s", text) != 1)
+		text[0] = '\0';
+	if (f)
+		pclose(f);
+	return text;
+}
+
+/* Nobody has chowned a layer: no file in them has an id of the user namespace. */
+static int chowned(void)
+{
+	return command("find %s/layers -uid +%d | grep -q .", store, FIRST - 1) == 0;
+}
+
+static int is_mounted(void)
+{
+	return command("grep -q %s /proc/self/mountinfo", store) == 0;
+}
+
+TEST(from_inside_and_outside)
+{
+	conex_container *c;
+	struct conex_run_options o = { .size = sizeof o, .flags = CONEX_RUN_USERNS, .user = "root", .oci = OCI({"process":
+		{"capabilities": {"bounding": ["CAP_CHOWN"], "effective": ["CAP_CHOWN"], "permitted": ["CAP_CHOWN"]}}}) };
+	pid_t pid;
+
+	CHECK_INT(image_run("app", CONEX_STRINGS("id -u; id -g; stat -c '%u %g %a' /srv /etc/passwd /bin/busybox /"), &apart), 0);
+	CHECK_STR(box.out, "77\n78\n0 0 775\n0 0 755\n0 0 755\n0 0 755");
+	box_clear();
+	if (!GOOD(conex_run(box.cx, "app", CONEX_STRINGS("sleep 1000"), &o, &c, &box.err)))
+		return;
+	pid = conex_container_pid(c);
+	CHECK_INT(owner(say("/proc/%d/root/srv/kept", (int)pid)), FIRST);
+	CHECK_INT(owner(say("/proc/%d/root/", (int)pid)), FIRST);
+	CHECK_INT(box_exec(c, NULL, "echo mine >/srv/mine; chown 77:78 /srv/mine; echo more >>/srv/kept; rm /srv/new; mkdir /srv/d;"
+		" stat -c '%u %g' /srv/mine /srv/kept /srv/d; ls /srv"), 0);
+	CHECK_STR(box.out, "77 78\n0 0\n0 0\nd\nkept\nmine");
+	CHECK_INT(owner(say("%s/srv/mine", upper())), FIRST + 77);
+	CHECK_INT(owner(say("%s/srv/kept", upper())), FIRST);           /* copied up */
+	CHECK_INT(owner(say("%s/srv/d", upper())), FIRST);
+	CHECK_INT(owner(upper()), FIRST);
+	CHECK_INT(box_exec(c, WITH(.user = "server"), "id -u; cat /srv/kept; echo x >/srv/kept"), 1);
+	CHECK(!strncmp(box.out, "77\nkeptmore", 11) && strstr(box.out, "ermission"));
+	CHECK(!chowned());
+	CHECK(!is_mounted());
+	box_end(c);
+	CHECK_INT(image_snapshots() + image_leases() + box_entries(say("%s/tmp", store)), 0);
+	CHECK(!is_mounted());
+}
+
+TEST(of_its_own_maps)
+{
+	static const char oci[] = OCI({"linux": {"namespaces": [{"type": "user"}],
+		"uidMappings": [{"containerID": 0, "hostID": 300000, "size": 10}, {"containerID": 77, "hostID": 400000, "size": 1}],
+		"gidMappings": [{"containerID": 0, "hostID": 300000, "size": 100}]}});
+	struct conex_run_options o = { .size = sizeof o, .oci = oci };
+	conex_container *c;
+
+	CHECK_INT(image_run("app", CONEX_STRINGS("id -u; stat -c '%u %g' /srv/kept"), &o), 0);
+	CHECK_STR(box.out, "77\n0 0");
+	box_clear();
+	if (!GOOD(conex_run(box.cx, "app", CONEX_STRINGS("sleep 1000"), &o, &c, &box.err)))
+		return;
+	CHECK_INT(owner(say("/proc/%d", (int)conex_container_pid(c))), 400000);
+	CHECK_INT(owner(upper()), 300000);
+	box_end(c);
+}
+
+TEST(read_only)
+{
+	struct conex_run_options o = { .flags = CONEX_RUN_USERNS | CONEX_RUN_READ_ONLY, .user = "root" };
+
+	/* several layers, and one alone: no overlay at all */
+	CHECK_INT(image_run("app", CONEX_STRINGS("stat -c '%u %a' /srv; echo x >/srv/x; grep -c ' / / .*upperdir' /proc/self/mountinfo"), &o), 1);
+	CHECK(!strncmp(box.out, "0 775", 5) && strstr(box.out, "Read-only"));
+	CHECK_INT(image_run("single", CONEX_STRINGS("/bin/sh", "-c", "stat -c %u /srv/kept; echo x >/srv/x;"
+		" grep ' / ' /proc/self/mountinfo | grep -c overlay"), &o), 1);
+	CHECK(!strncmp(box.out, "0\n", 2) && strstr(box.out, "Read-only") && strstr(box.out, "\n0"));
+	o.flags = CONEX_RUN_READ_ONLY;
+	CHECK_INT(image_run("single", CONEX_STRINGS("/bin/sh", "-c", "stat -c %u /srv/kept; echo x >/srv/x;"
+		" grep ' / ' /proc/self/mountinfo | grep -c overlay"), &o), 1);
+	CHECK(!strncmp(box.out, "0\n", 2) && strstr(box.out, "Read-only") && strstr(box.out, "\n0"));
+	CHECK_INT(image_snapshots(), 0);
+	CHECK_INT(image_run("single", CONEX_STRINGS("/bin/sh", "-c", "echo x >/srv/x; stat -c %u /srv/x /srv/kept"), WITH(.flags = CONEX_RUN_USERNS)), 0);
+	CHECK_STR(box.out, "0\n0");
+}
+
+TEST(plans)
+{
+	struct conex_run_options o = { .size = sizeof o, .flags = CONEX_RUN_USERNS, .user = "root" };
+	conex_container *list[3];
+	conex_plan *plan = NULL;
+	char *text = NULL;
+
+	box_clear();
+	GOOD(conex_plan_new(box.cx, "app", CONEX_STRINGS("sleep 1000"), &o, &plan, &box.err));
+	GOOD(conex_plan_dump(plan, &text, &box.err));
+	CHECK(text && strstr(text, "map_layers") != NULL);
+	free(text);
+	for (int i = 0; i < 3; i++)
+		GOOD(conex_launch(box.cx, plan, NULL, NULL, &list[i], &box.err));
+	CHECK_INT(image_snapshots(), 3);
+	CHECK_INT(box_exec(list[0], NULL, "rm -r /srv"), 0);
+	CHECK_INT(box_exec(list[1], NULL, "cat /srv/kept; touch /srv/x"), 0);
+	CHECK_INT(box_exec(list[2], NULL, "ls /srv"), 0);
+	CHECK_STR(box.out, "kept\nnew");
+	for (int i = 0; i < 3; i++)
+		box_end(list[i]);
+	CHECK_INT(image_snapshots() + image_leases(), 0);
+	conex_plan_free(plan);
+}
+
+/* Binds whose propagation comes from the host, and shared mounts, are as without an image. */
+TEST(with_mounts)
+{
+	struct conex_run_options o = { .flags = CONEX_RUN_USERNS, .user = "root",
+		.mounts = CONEX_MOUNTS({ box.dir, "/mnt", NULL, "ro" }, { "none", "/tmp", "tmpfs", "size=1m" }) };
+
+	CHECK_INT(image_run("app", CONEX_STRINGS("ls -d /mnt/store; touch /tmp/x; stat -c %u /tmp/x"), &o), 0);
+	CHECK_STR(box.out, "/mnt/store\n0");
+}
+
+TEST(refused)
+{
+	conex_namespace *join[2] = { NULL, NULL };
+
+	if (GOOD(conex_namespace_open(box.cx, "/proc/self/ns/user", &join[0], &box.err))) {
+		CHECK_INT(image_run("app", NULL, WITH(.join = join)), -EOPNOTSUPP);
+		SAID("CONEX_RUN_USERNS");
+	}
+	conex_namespace_free(join[0]);
+	CHECK_INT(image_run("app", NULL, WITH(.oci = OCI({"root": {"overlay": {"idmap": "yes"}}}))), -EINVAL);
+	SAID("root.overlay.idmap");
+	CHECK_INT(image_run("app", NULL, WITH(.flags = CONEX_RUN_USERNS, .user = "70000:70000")), -EINVAL);
+	CHECK_INT(image_snapshots() + image_leases() + box_entries(say("%s/tmp", store)), 0);
+}
+
+/* A layer that is gone fails at its place in the spec, not later. */
+TEST(broken)
+{
+	CHECK_INT(command("mv %s/layers %s/elsewhere; mkdir -m 700 %s/layers", store, store, store), 0);
+	CHECK(image_run("app", NULL, &apart) < 0);
+	CHECK_INT(command("rmdir %s/layers; mv %s/elsewhere %s/layers", store, store, store), 0);
+	CHECK_INT(image_run("app", CONEX_STRINGS("true"), &apart), 0);
+	CHECK_INT(image_snapshots() + image_leases(), 0);
+}
+
+/* ---- what an image's config says ---- */
+
+static int stopped_by(const char *image, const char *args, const char *oci)
+{
+	struct conex_run_options o = { .size = sizeof o, .oci = oci, .out = CONEX_STDIO_PIPE };
+	conex_container *c;
+	int status = -1;
+
+	box_clear();
+	if (!GOOD(conex_run(box.cx, image, CONEX_STRINGS("/bin/sh", "-c", args), &o, &c, &box.err)))
+		return -1;
+	CHECK_INT(poll(&(struct pollfd){ .fd = conex_container_stdio(c, 1), .events = POLLIN }, 1, -1), 1);
+	/* it has its traps */
+	GOOD(conex_container_stop(c, &box.err));
+	GOOD(conex_container_wait(c, -1, &status, &box.err));
+	box_end(c);
+	return status;
+}
+
+TEST(stop_signal)
+{
+	static const char traps[] = "trap 'exit 3' TERM; trap 'exit 4' USR1; trap 'exit 5' USR2; echo; while :; do sleep 0.1; done";
+
+	CHECK_INT(stopped_by("usr1", traps, NULL), 4);
+	CHECK_INT(stopped_by("single", traps, NULL), 3);
+	CHECK_INT(stopped_by("usr1", traps, OCI({"annotations": {"org.opencontainers.image.stopSignal": "SIGUSR2"}})), 5);
+}
+
+static void tests(void)
+{
+	struct conex_options where = { .size = sizeof where, .close_ms = 120000, .store = store };
+
+	CHECK_INT(image_box_make(), 0);
+	conex_close(box.cx);
+	box.cx = NULL;
+	if (!GOOD(conex_open(&where, &box.cx, &box.err)))
+		return;
+	CHECK_INT(image_bring("layout.tar", "app"), 1);
+	CHECK_INT(image_bring("single.tar", "single"), 1);
+	CHECK_INT(image_bring("usr1.tar", "usr1"), 1);
+	RUN(from_inside_and_outside);
+	RUN(of_its_own_maps);
+	RUN(read_only);
+	RUN(plans);
+	RUN(with_mounts);
+	RUN(refused);
+	RUN(broken);
+	RUN(stop_signal);
+}
+
+int main(void)
+{
+	if (!image_worker()) {
+		printf("1..0 # SKIP built without images\n");
+		return 0;
+	}
+	return with_box(tests);
+}
