@@ -145,6 +145,20 @@ static void finish_undoing(conex *cx)
 	}
 }
 
+/* What they wrote is being removed; what isn't in time is whoever's who uses the store next. Locked. */
+static void finish_sweeping(conex *cx)
+{
+	int64_t deadline = cx_context_deadline((int)(cx->close_ms > INT32_MAX ? INT32_MAX : cx->close_ms));
+	struct pollfd p = { .fd = cx->inner, .events = POLLIN };
+
+	while ((cx->sweep || cx->sweep_again) && cx_now_ns(CLOCK_MONOTONIC) < deadline) {
+		cx->pump(cx);
+		pthread_mutex_unlock(&cx->lock);
+		poll(&p, 1, 2);
+		pthread_mutex_lock(&cx->lock);
+	}
+}
+
 static void close_world(conex *cx)
 {
 	int detached = (cx->flags & CONEX_DETACHED) != 0;
@@ -156,6 +170,7 @@ static void close_world(conex *cx)
 		done = undo_all(cx);
 
 	if (done) {
+		finish_sweeping(cx);
 		cx_keeper_stop(cx);
 		if (!detached)
 			undo_journals(cx);

@@ -76,7 +76,7 @@ struct conex_container {
 	struct cx_published *published; /* its ports; NULL */
 	struct cx_joined *joined;       /* its networks; NULL */
 	char *snapshot, *hold;          /* of an image: what it writes to, and what the journal has of the lease; NULL */
-	struct cx_maps *maps;           /* helpers that write its id maps just now; NULL */
+	int maps;                       /* helpers write its id maps just now */
 	struct cx_chain *chain;         /* CNI plugins that run for it just now; NULL */
 	int unplugged;                  /* they have been asked to delete its interfaces; -1: and could not: the
 	                                 * journal stays, for the next one to try */
@@ -371,6 +371,7 @@ json_t *cx_container_interfaces(conex_container *c);    /* {"interfaces": ...}, 
 
 /* maps.c */
 void cx_maps_begin(conex_container *c);          /* locked */
+extern const struct cx_own_ids cx_maps_own_ids;  /* the context's */
 
 /* placing.c */
 int cx_placing_connect(conex *cx, conex_error **err);   /* nothing to do where it is connected; not locked */
@@ -384,7 +385,11 @@ struct cx_undo {                /* who plays a journal */
 	const struct cx_cgroups *cgroups;
 	int (*run)(const struct cx_cni_call *call, int *ret_status, void *data);        /* NULL: can't */
 	void *data;
+	int sweeps;             /* large snapshots aren't removed here: cx_undo_swept */
+	char *trash;            /* a store to be swept; NULL */
 };
+enum { CX_UNDO_ENTRIES = 256 };         /* of a snapshot: so few are removed at once, by whoever asks */
+void cx_undo_swept(conex *cx, struct cx_undo *who);     /* has it swept, and frees it. Not locked */
 int cx_undo_play(enum cx_op_code undo, const char *text, void *who);   /* struct cx_undo */
 int cx_container_undo(conex_container *c);      /* 1: nothing is left; 0: busy. Locked; may unlock meanwhile */
 void cx_container_undo_later(conex_container *c);

@@ -89,6 +89,7 @@ static int new_parts(conex *cx)
 	cx->keeper->message = cx_containers_message;
 	cx->keeper->lost = cx_containers_lost;
 	cx->pump = cx_containers_pump;
+	cx->own_ids = &cx_maps_own_ids;
 	cx->containers->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	return cx->containers->timer < 0 ? -errno : cx_context_watch(cx, cx->containers->timer);
 }
@@ -97,12 +98,13 @@ static int new_parts(conex *cx)
  * run for it. */
 static void recover(conex *cx)
 {
-	struct cx_undo who = { .run = cx_cni_run, .data = cx };
+	struct cx_undo who = { .run = cx_cni_run, .data = cx, .sweeps = 1 };
 	int r = cx_context_need_cgroups(cx, NULL);
 
 	who.cgroups = cx->cgroups;
 	if (r == 0)
 		r = cx_state_recover(cx->state, cx_undo_play, &who);
+	cx_undo_swept(cx, &who);
 	if (r < 0)
 		cx_log(cx, 4, "what a dead owner left could not all be undone: %s", strerrordesc_np(-r));
 }
@@ -204,7 +206,7 @@ static int prune_store(conex *cx, uint64_t *ret_bytes, conex_error **err)
 		cx_context_unlock(cx);
 	}
 	if (s)
-		r = cx_store_collect(s, PARTIAL_AGE_S, &gone, err);
+		r = cx_images_collect(cx, s, PARTIAL_AGE_S, &gone, err);
 	if (ret_bytes)
 		*ret_bytes = gone.bytes;
 	return r;

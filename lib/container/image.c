@@ -242,6 +242,16 @@ static int hold(const struct cx_image_use *u, const char *id, conex_error **err)
 		: r < 0 ? r : 0;
 }
 
+/* What somebody threw away, and was killed before it was swept: of a context's first container it is asked once. */
+static void sweep_once(conex *cx, const struct cx_store *s)
+{
+	pthread_mutex_lock(&cx->lock);
+	if (!cx->sweep_looked && cx_store_has_trash(s))
+		cx_images_sweep(cx, s->path);
+	cx->sweep_looked = 1;
+	pthread_mutex_unlock(&cx->lock);
+}
+
 int cx_container_hold_image(conex_container *c, conex_error **err)
 {
 	const struct cx_image_use *u = c->task.plan->image;
@@ -260,14 +270,21 @@ int cx_container_hold_image(conex_container *c, conex_error **err)
 		r = hold(u, lease, err);
 	if (r == 0 && c->snapshot && ((r = root_look(c, &look)) < 0 || (r = cx_snapshot_make(u->store, c->snapshot, &look)) < 0))
 		r = cx_fail(err, CONEX_STAGE_LAUNCH, r, "mkdir", NULL, "%s", c->snapshot);
+	sweep_once(c->task.cx, u->store);
 	return r;
 }
 
 /* Not locked. */
 int cx_container_drop_image(conex_container *c)
 {
-	int r = c->snapshot ? cx_snapshot_remove(c->snapshot) : 0;
+	int r = c->snapshot ? cx_snapshot_remove(c->snapshot, CX_UNDO_ENTRIES) : 0;
 
+	if (r == 1) {
+		pthread_mutex_lock(&c->task.cx->lock);
+		cx_images_sweep(c->task.cx, c->task.plan->image->store->path);
+		pthread_mutex_unlock(&c->task.cx->lock);
+		r = 0;
+	}
 	if (r == 0 && c->hold)
 		r = cx_snapshot_let_go(c->hold);
 	if (r < 0)

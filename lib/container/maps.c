@@ -1,6 +1,7 @@
-/* The id maps of an unprivileged user's container, at its barrier 0: newuidmap and newgidmap, which may write
- * what /etc/subuid and /etc/subgid allow, run side by side as helpers of the keeper. */
+/* The id maps of an unprivileged user's container, or of a worker of images, at its barrier 0: newuidmap and newgidmap,
+ * which may write what /etc/subuid and /etc/subgid allow, run side by side as helpers of the keeper. */
 #include "container/container.h"
+#include "namespace/compile.h"
 #include "namespace/maps.h"
 #include "plan/build.h"
 
@@ -20,9 +21,12 @@ struct half {
 
 struct cx_maps {
 	struct half half[2];
-	conex_container *c;             /* counted */
+	conex *cx;                      /* whoever is .arg holds it */
+	uint64_t id;                    /* of the launch that waits */
 	int pending;
 	conex_error *err;               /* of the half that failed first */
+	void (*done)(void *arg, conex_error *err);
+	void *arg;
 };
 
 /* newuidmap PID (INSIDE OUTSIDE COUNT)... */
@@ -55,15 +59,12 @@ static int helper_plan(const char *file, pid_t pid, const json_t *map, struct cx
 	return r;
 }
 
-static int begin_half(struct cx_maps *m, int n, conex_error **err)
+static int begin_half(struct cx_maps *m, int n, pid_t pid, const json_t *map, conex_error **err)
 {
-	static const struct { const char *program, *map; } kinds[] = {
-		{ "newuidmap", "linux.uidMappings" }, { "newgidmap", "linux.gidMappings" },
-	};
-	conex *cx = m->c->task.cx;
+	static const char *const programs[] = { "newuidmap", "newgidmap" };
 	struct half *h = &m->half[n];
 	cx_autofree struct cx_plan *plan = NULL;
-	cx_autofree char *file = cx_maps_helper(h->program = kinds[n].program);
+	cx_autofree char *file = cx_maps_helper(h->program = programs[n]);
 	int r;
 
 	h->maps = m;
@@ -74,9 +75,9 @@ static int begin_half(struct cx_maps *m, int n, conex_error **err)
 	h->said = memfd_create("conex-said", MFD_CLOEXEC);
 	if (h->said < 0)
 		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, "memfd_create", NULL, "%s", h->program);
-	r = helper_plan(file, m->c->task.pid, cx_json_at(m->c->task.plan->spec, kinds[n].map), &plan, err);
+	r = helper_plan(file, pid, map, &plan, err);
 	h->helper.timeout_ms = HELPER_MS;
-	return r < 0 ? r : cx_keeper_help_later(cx, &h->helper, plan, 1U << CX_FD_ERR, &h->said, err);
+	return r < 0 ? r : cx_keeper_help_later(m->cx, &h->helper, plan, 1U << CX_FD_ERR, &h->said, err);
 }
 
 /* Its own first line is the best hint. */
@@ -94,21 +95,11 @@ static int why(struct half *h, conex_error **err)
 
 static void end(struct cx_maps *m)
 {
-	conex_container *c = m->c;
-	struct cx_message lift = { .type = CX_MSG_LIFT, .id = c->task.id };
-
-	if (m->err && !c->task.error) {
-		c->task.error = m->err;
-		m->err = NULL;
-	}
-	lift.kill.sig = c->task.error ? -conex_error_code(c->task.error) : 0;
-	cx_keeper_send(c->task.cx, &lift, NULL, 0, NULL, 0, NULL);
-	c->maps = NULL;
+	cx_keeper_lift(m->cx, m->id, m->err ? -conex_error_code(m->err) : 0);
 	for (int n = 0; n < 2; n++)
 		cx_closep(&m->half[n].said);
-	conex_error_free(m->err);
+	m->done(m->arg, m->err);
 	free(m);
-	cx_task_let_go(&c->task);
 }
 
 static void half_ended(conex *cx, struct cx_helper *helper)
@@ -122,26 +113,64 @@ static void half_ended(conex *cx, struct cx_helper *helper)
 		end(h->maps);
 }
 
-/* The pid is known, and stays the child's: it waits. Locked. */
-void cx_maps_begin(conex_container *c)
+/* Its pid is known, and stays its: it waits. */
+static void write_maps(conex *cx, uint64_t id, pid_t pid, const json_t *uids, const json_t *gids,
+	void (*done)(void *arg, conex_error *err), void *arg)
 {
 	struct cx_maps *m = calloc(1, sizeof *m);
-	struct cx_message lift = { .type = CX_MSG_LIFT, .id = c->task.id, .kill = { .sig = ENOMEM } };
+	conex_error *err = NULL;
 
 	if (!m) {
-		cx_keeper_send(c->task.cx, &lift, NULL, 0, NULL, 0, NULL);
+		cx_fail_memory(&err);
+		cx_keeper_lift(cx, id, ENOMEM);
+		done(arg, err);
 		return;
 	}
-	m->c = c;
-	c->refs++;
-	c->maps = m;
+	*m = (struct cx_maps){ .cx = cx, .id = id, .done = done, .arg = arg };
 	m->half[0].said = m->half[1].said = -1;
 	m->pending = 1;                 /* ours: neither half ends it before both have begun */
 	for (int n = 0; n < 2 && !m->err; n++) {
 		m->half[n].helper.ended = half_ended;
-		if (begin_half(m, n, &m->err) == 0)
+		if (begin_half(m, n, pid, n ? gids : uids, &m->err) == 0)
 			m->pending++;
 	}
 	if (--m->pending == 0)
 		end(m);
 }
+
+/* ---- a container's ---- */
+
+static void container_mapped(void *arg, conex_error *err)
+{
+	conex_container *c = arg;
+
+	if (!c->task.error)
+		c->task.error = err;
+	else
+		conex_error_free(err);
+	c->maps = 0;
+	cx_task_let_go(&c->task);
+}
+
+void cx_maps_begin(conex_container *c)
+{
+	const json_t *spec = c->task.plan->spec;
+
+	c->refs++;
+	c->maps = 1;
+	write_maps(c->task.cx, c->task.id, c->task.pid, cx_json_at(spec, "linux.uidMappings"),
+		cx_json_at(spec, "linux.gidMappings"), container_mapped, c);
+}
+
+/* ---- a worker's ---- */
+
+static int compile_maps(struct cx_build *b, json_t **ret_uids, json_t **ret_gids)
+{
+	int r = cx_maps_default(ret_uids, ret_gids);
+
+	if (r == 0)
+		cx_namespace_compile_own(b, *ret_uids, *ret_gids);
+	return r;
+}
+
+const struct cx_own_ids cx_maps_own_ids = { .compile = compile_maps, .write = write_maps };

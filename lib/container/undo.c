@@ -4,9 +4,11 @@
 #include "base/path.h"
 #include "cgroup/scope.h"
 #include "network/cni.h"
+#include "image/images.h"
 #include "image/snapshot.h"
 #include "network/nft.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,9 +69,28 @@ static int undo_scope(const struct cx_cgroups *g, const char *path)
 	return r;
 }
 
+static int undo_snapshot(struct cx_undo *who, const char *path)
+{
+	int r = cx_snapshot_remove(path, who->sweeps ? CX_UNDO_ENTRIES : UINT_MAX);
+
+	if (r == 1 && who->sweeps && !who->trash)
+		who->trash = cx_snapshot_store(path);
+	return r < 0 ? r : 0;
+}
+
+void cx_undo_swept(conex *cx, struct cx_undo *who)
+{
+	if (who->trash) {
+		pthread_mutex_lock(&cx->lock);
+		cx_images_sweep(cx, who->trash);
+		pthread_mutex_unlock(&cx->lock);
+	}
+	cx_freep(&who->trash);
+}
+
 int cx_undo_play(enum cx_op_code undo, const char *text, void *data)
 {
-	const struct cx_undo *who = data;
+	struct cx_undo *who = data;
 
 	switch (undo) {
 	case CX_OP_undo_kill:
@@ -87,7 +108,7 @@ int cx_undo_play(enum cx_op_code undo, const char *text, void *data)
 	case CX_OP_undo_cni:
 		return cx_cni_undo(text, who->run, who->data, NULL);
 	case CX_OP_undo_snapshot:
-		return cx_snapshot_remove(text);
+		return undo_snapshot(who, text);
 	case CX_OP_undo_hold:
 		return cx_snapshot_let_go(text);
 	case CX_OP_undo_link:
@@ -159,9 +180,10 @@ static int play_own(conex_container *c)
 
 static int play_foreign(conex_container *c)
 {
-	struct cx_undo who = { .cgroups = c->task.cx->cgroups };
+	struct cx_undo who = { .cgroups = c->task.cx->cgroups, .sweeps = 1 };
 	int r = cx_state_undo(c->task.cx->state, c->id, cx_undo_play, &who);
 
+	cx_undo_swept(c->task.cx, &who);
 	return r != -EBUSY || c->unplugged < 0;
 }
 

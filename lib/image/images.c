@@ -119,6 +119,7 @@ int conex_image_json(conex *cx, const char *image, char **ret_json, conex_error 
 
 int conex_image_delete(conex *cx, const char *image, conex_error **err)
 {
+	struct cx_store_gone gone = { .bytes = 0 };
 	struct cx_reference name;
 	struct cx_store *s;
 	int r = cx_reference_parse(image, &name, err);
@@ -127,5 +128,5 @@ int conex_image_delete(conex *cx, const char *image, conex_error **err)
 		r = cx_images_of(cx, &s, err);
 	if (r == 0)
 		r = cx_store_delete_image(s, &name, err);
-	return r < 0 ? r : cx_store_collect(s, 0, NULL, err);
+	return r < 0 ? r : cx_images_collect(cx, s, 0, &gone, err);
 }

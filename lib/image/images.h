@@ -9,6 +9,14 @@
 /* The context's store, opened at the first need; any thread. */
 int cx_images_of(conex *cx, struct cx_store **ret, conex_error **err);
 
+/* sweep.c: has a worker remove what was thrown into this store's tmp/. Locked. */
+void cx_images_sweep(conex *cx, const char *store);
+int cx_images_sweep_again(conex *cx);           /* 1: there was more. Locked */
+/* The same, not locked, and waits for it. */
+int cx_images_sweep_now(conex *cx, const char *store, conex_error **err);
+/* cx_store_collect, and what it may not remove (a rootless store's trees have others' ids) is swept. Not locked */
+int cx_images_collect(conex *cx, struct cx_store *s, int64_t partial_age_s, struct cx_store_gone *ret, conex_error **err);
+
 struct cx_found_image {
 	struct cx_reference name;
 	struct cx_digest manifest;

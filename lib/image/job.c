@@ -1,8 +1,10 @@
 /* The life of a job on the host's side. The worker's words come over a socket that is watched like the keeper's;
  * that it is dead the keeper says. */
+#include "image/images.h"
 #include "image/job.h"
 #include "image/protocol.h"
 #include "base/error.h"
+#include "base/ids.h"
 #include "base/options.h"
 #include "base/path.h"
 #include "keeper/host.h"
@@ -31,6 +33,7 @@ struct conex_job {
 	struct cx_work progress;
 	uint64_t rate, rate_bytes;      /* so many bytes were done */
 	int64_t rate_ns;                /* then */
+	json_t *uids, *gids;            /* of its worker's own user namespace; NULL: it has none */
 	void *data, *own;
 	int (*finish)(void *own, const char *result, conex_error **err);
 	void (*forget)(void *own);
@@ -51,6 +54,8 @@ void cx_job_unref(conex_job *job)
 	free(job->result);
 	free(job->step);
 	free(job->shown);
+	json_decref(job->uids);
+	json_decref(job->gids);
 	cx_context_unref(job->cx);
 	free(job);
 }
@@ -172,7 +177,7 @@ int cx_jobs_pump(conex *cx)
 		if (job->socket >= 0)
 			happened |= hear(job);
 	}
-	return happened;
+	return cx_images_sweep_again(cx) | happened;
 }
 
 static void worker_ended(conex *cx, struct cx_helper *h)
@@ -191,7 +196,13 @@ static void worker_ended(conex *cx, struct cx_helper *h)
 
 /* ---- starting ---- */
 
-static int worker_plan(struct cx_plan **ret, conex_error **err)
+/* An unprivileged user's worker keeps layers' owners as his containers have them: by the same maps. */
+static int add_own_ids(conex_job *job, struct cx_build *b, conex_error **err)
+{
+	return cx_ids_rootless() && job->cx->own_ids->compile(b, &job->uids, &job->gids) < 0 ? cx_fail_memory(err) : 0;
+}
+
+static int worker_plan(conex_job *job, struct cx_plan **ret, conex_error **err)
 {
 	const char *program = secure_getenv("CONEX_WORKER");
 	const char *const args[] = { program ? program : CX_LIBEXECDIR "/conex/conex-worker", NULL };
@@ -200,9 +211,11 @@ static int worker_plan(struct cx_plan **ret, conex_error **err)
 	int r;
 
 	cx_op(&b, inherit, NULL, CX_FD_IN, CX_FD_OUT, CX_FD_ERR);
+	r = add_own_ids(job, &b, err);
 	cx_op(&b, death_signal, NULL);
 	cx_op(&b, exec, "conex-worker", cx_cell_list(&b, (const char **)args), cx_cell_list(&b, (const char **)env), 0);
-	r = cx_build_end(&b, ret, err);
+	if (r == 0)
+		r = cx_build_end(&b, ret, err);
 	cx_build_free(&b);
 	return r;
 }
@@ -212,6 +225,28 @@ static int task_memfd(json_t *json)
 	cx_autofree char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
 	return text ? cx_keeper_memfd("conex-task", text, strlen(text)) : -1;
+}
+
+static void mapped(void *arg, conex_error *err)
+{
+	conex_job *job = arg;
+
+	if (err && !job->is_over) {
+		job->is_over = 1;
+		job->state = conex_error_code(err);
+		job->error = err;
+	} else {
+		conex_error_free(err);
+	}
+	cx_job_unref(job);
+}
+
+static void worker_waits(conex *cx, struct cx_helper *h, pid_t pid)
+{
+	conex_job *job = job_of_helper(h);
+
+	job->refs++;
+	cx->own_ids->write(cx, h->id, pid, job->uids, job->gids, mapped, job);
 }
 
 /* Locked. */
@@ -228,12 +263,13 @@ static int launch(conex_job *job, const struct cx_job_task *task, int theirs, co
 		fds[2 + i] = task->fds[i];
 		bits |= 4U << (CX_FD_EXTRA + i);
 	}
-	r = worker_plan(&plan, err);
+	r = worker_plan(job, &plan, err);
 	if (r == 0)
 		r = cx_keeper_start(job->cx, err);
 	if (r == 0 && (r = cx_context_watch(job->cx, job->socket)) < 0)
 		r = cx_fail(err, CONEX_STAGE_IMAGE, r, "epoll_ctl", NULL, "the worker's socket");
 	job->helper.ended = worker_ended;
+	job->helper.waits = worker_waits;
 	return r < 0 ? r : cx_keeper_help_later(job->cx, &job->helper, plan, bits, fds, err);
 }
 
@@ -254,11 +290,29 @@ static conex_job *job_new(conex *cx, const struct cx_job_task *task)
 	return job;
 }
 
-int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_error **err)
+/* Locked. `job` is the caller's reference. */
+static int start(conex_job *job, const struct cx_job_task *task, conex_error **err)
 {
 	cx_autoclose int theirs = -1;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return cx_fail_errno(err, CONEX_STAGE_IMAGE, "socketpair", NULL, "a job");
+	job->socket = pair[0];
+	theirs = pair[1];
+	r = launch(job, task, theirs, err);
+	if (r < 0)
+		return r;
+	job->refs++;                    /* what runs */
+	job->next = job->cx->jobs;
+	job->cx->jobs = job;
+	return 0;
+}
+
+int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_error **err)
+{
 	conex_job *job = job_new(cx, task);
-	int pair[2], r = job ? 0 : cx_fail_memory(err);
+	int r = job ? cx_context_lock_to_change(cx, err) : cx_fail_memory(err);
 
 	if (!job) {
 		json_decref(task->json);
@@ -266,20 +320,8 @@ int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_err
 			task->forget(task->own);
 		return r;
 	}
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		r = cx_fail_errno(err, CONEX_STAGE_IMAGE, "socketpair", NULL, "a job");
-	else {
-		job->socket = pair[0];
-		theirs = pair[1];
-		r = cx_context_lock_to_change(cx, err);
-	}
 	if (r == 0) {
-		r = launch(job, task, theirs, err);
-		if (r == 0) {
-			job->refs++;            /* what runs */
-			job->next = cx->jobs;
-			cx->jobs = job;
-		}
+		r = start(job, task, err);
 		cx_context_unlock(cx);
 	}
 	json_decref(task->json);
@@ -290,6 +332,21 @@ int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_err
 		*ret = job;
 	}
 	return r;
+}
+
+conex_job *cx_job_start_alone(conex *cx, struct cx_job_task *task)
+{
+	conex_job *job = job_new(cx, task);
+	int r = job ? start(job, task, NULL) : -ENOMEM;
+
+	json_decref(task->json);
+	if (!job)
+		return NULL;
+	job->has_handle = 0;
+	if (r < 0)
+		cx_closep(&job->socket);
+	cx_job_unref(job);
+	return r < 0 ? NULL : job;
 }
 
 /* ---- the public verbs ---- */
@@ -400,6 +457,8 @@ void cx_jobs_close(conex *cx)
 	while (cx->jobs) {
 		conex_job *job = cx->jobs;
 
+		free(cx->sweep_again);
+		cx->sweep_again = NULL;
 		if (!job->is_over)
 			cancel(job);
 		end(job);

@@ -20,6 +20,9 @@ struct cx_job_task {
 };
 int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_error **err);
 
+/* One that nobody waits for. Locked. NULL: it could not be started, and `forget` isn't called but with the task's end */
+conex_job *cx_job_start_alone(conex *cx, struct cx_job_task *task);
+
 int cx_jobs_pump(conex *cx);                    /* locked; 1: something happened */
 /* CONEX_EVENT_JOB of the queue. A reference more: cx_job_unref, locked */
 conex_job *cx_job_of(struct cx_news *n, void **ret_data);

@@ -33,8 +33,9 @@ char *cx_snapshot_path(const struct cx_store *s, const char *id)
 }
 
 /* What is neither of this boot nor its mark. */
-static void sweep(int dir, const char *now)
+static void sweep(const struct cx_store *s, int dir, const char *now)
 {
+	char path[CX_STORE_PATH + 256];
 	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *list = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *e;
@@ -42,8 +43,9 @@ static void sweep(int dir, const char *now)
 	while (list && (e = readdir(list))) {
 		const char *name = e->d_name + (e->d_name[0] == '.');
 
-		if (*name && *name != '.' && strncmp(name, now, BOOT))
-			cx_store_remove(dir, e->d_name);
+		if (*name && *name != '.' && strncmp(name, now, BOOT)
+		    && snprintf(path, sizeof path, "snapshots/%s", e->d_name) > 0)
+			cx_store_throw(s->root, path);
 	}
 	if (list)
 		closedir(list);
@@ -65,7 +67,7 @@ static int open_folder(const struct cx_store *s)
 	if (boot(now) == 0) {
 		snprintf(mark, sizeof mark, ".%s", now);
 		if (mkdirat(dir, mark, 0700) == 0)
-			sweep(dir, now);
+			sweep(s, dir, now);
 	}
 	return cx_steal_fd(&dir);
 }
@@ -97,11 +99,31 @@ int cx_snapshot_make(const struct cx_store *s, const char *path, const struct st
 	return dir < 0 ? -errno : make_upper(dir, look);
 }
 
-int cx_snapshot_remove(const char *path)
+char *cx_snapshot_store(const char *path)
 {
-	int r = cx_store_remove(AT_FDCWD, path);
+	const char *name = strrchr(path, '/'), *folder = name ? memrchr(path, '/', (size_t)(name - path)) : NULL;
 
-	return r == -ENOENT ? 0 : r;
+	return folder && !strncmp(folder, "/snapshots/", 11) ? strndup(path, (size_t)(folder - path)) : NULL;
+}
+
+/* It is ours, whoever owns what is in it, and so can be moved. */
+static int throw(const char *path)
+{
+	cx_autofree char *store = cx_snapshot_store(path);
+	cx_autoclose int root = store ? open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int r;
+
+	if (root < 0)
+		return store ? -errno : -EINVAL;
+	r = cx_store_throw(root, path + strlen(store) + 1);
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
+int cx_snapshot_remove(const char *path, unsigned entries)
+{
+	int r = cx_store_remove_some(AT_FDCWD, path, entries);
+
+	return r == -ENOENT ? 0 : r == -EAGAIN || r == -EPERM || r == -EACCES ? throw(path) : r;
 }
 
 int cx_snapshot_let_go(const char *text)

@@ -9,7 +9,10 @@
 char *cx_snapshot_path(const struct cx_store *s, const char *id);       /* a new one's. free; NULL: no memory */
 /* look: owner and mode of the root directory. 0, -errno */
 int cx_snapshot_make(const struct cx_store *s, const char *path, const struct stat *look);
-int cx_snapshot_remove(const char *path);                               /* 0 also where there is none; -errno */
+/* Removes it where it has so few entries (UINT_MAX: any number) and is all ours, else throws it away. 0: it is gone,
+ * or there was none; 1: it is in the store's tmp/, to be swept; -errno */
+int cx_snapshot_remove(const char *path, unsigned entries);
+char *cx_snapshot_store(const char *path);      /* the store that it is in. free; NULL: none, or no memory */
 /* "STORE LEASE": what a journal holds of a lease. */
 int cx_snapshot_let_go(const char *text);
 

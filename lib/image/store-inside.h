@@ -39,6 +39,10 @@ int cx_store_is_same(const struct cx_store *s, int fd, const char *path);
 /* Removes what `path` leads to, whatever it is; links aren't followed, mounts not entered. However deep it is.
  * 0 (also: gone), -errno */
 int cx_store_remove(int dir, const char *name);
+/* The same, but of no more than so many entries (UINT_MAX: all): -EAGAIN, and some of it is left */
+int cx_store_remove_some(int dir, const char *name, unsigned entries);
+/* What `path` leads to becomes something to be swept: a moment, however large it is. -errno */
+int cx_store_throw(int root, const char *path);
 
 /* store-blob.c: its size and no error; -errno */
 int cx_store_stat_blob(const struct cx_store *s, const struct cx_digest *d, struct stat *st);

@@ -2,6 +2,7 @@
 #include "image/store-inside.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdlib.h>
 #include "base/kernel.h"
 
@@ -14,6 +15,7 @@ struct removal {
 	dev_t device;   /* of it: what is mounted below is of another */
 	unsigned moved; /* a name for the next that is moved up */
 	int code;       /* the first error */
+	unsigned left;  /* entries that may still go; UINT_MAX: any number */
 };
 
 static void note(struct removal *r, int code)
@@ -85,6 +87,11 @@ static void remove_below(struct removal *r, int dir, const char *name, int depth
 
 static void remove_one(struct removal *r, int dir, const char *name, int depth)
 {
+	if (r->left != UINT_MAX && r->left-- == 0) {
+		r->left = 0;
+		note(r, -EAGAIN);
+		return;
+	}
 	if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
 		return;
 	if (errno != EISDIR && errno != EPERM) {
@@ -121,7 +128,7 @@ static void empty(struct removal *r, int dir, int depth)
 		found = 0;
 		rewinddir(d);
 		while ((e = readdir(d)) != NULL)
-			if (!is_dots(e->d_name)) {
+			if (!is_dots(e->d_name) && r->code != -EAGAIN) {
 				remove_one(r, dir, e->d_name, depth);
 				found = 1;
 			}
@@ -129,9 +136,9 @@ static void empty(struct removal *r, int dir, int depth)
 	closedir(d);
 }
 
-static int empty_top(int dir)
+static int empty_top(int dir, unsigned entries)
 {
-	struct removal r = { .top = dir };
+	struct removal r = { .top = dir, .left = entries };
 	struct stat st;
 
 	if (fstat(dir, &st) < 0)
@@ -142,6 +149,11 @@ static int empty_top(int dir)
 }
 
 int cx_store_remove(int dir, const char *name)
+{
+	return cx_store_remove_some(dir, name, UINT_MAX);
+}
+
+int cx_store_remove_some(int dir, const char *name, unsigned entries)
 {
 	cx_autoclose int top = -1;
 	int r;
@@ -158,7 +170,7 @@ int cx_store_remove(int dir, const char *name)
 	if (top < 0)
 		return -errno;
 	fchmod(top, 0700);
-	r = empty_top(top);
+	r = empty_top(top, entries);
 	if (unlinkat(dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT && r == 0)
 		r = -errno;
 	return r;

@@ -145,6 +145,11 @@ struct cx_store_gone {
  * when it is older than `partial_age_s`. What others bring in meanwhile is safe, they wait a moment. */
 int cx_store_collect(struct cx_store *s, int64_t partial_age_s, struct cx_store_gone *ret, conex_error **err);
 
+/* Is there anything in tmp/ that somebody threw there, or was killed with? 1, 0 */
+int cx_store_has_trash(const struct cx_store *s);
+/* Removes it, until there is no more; what other processes are at is theirs. How many it could not. -errno */
+int cx_store_sweep(struct cx_store *s, conex_error **err);
+
 /* Hashes an open file: 0, or -errno (-EIO: its bytes can't be read). */
 typedef int (*cx_hash_fn)(int fd, int algorithm, struct cx_digest *ret, void *data);
 typedef void (*cx_broken_fn)(const struct cx_digest *digest, void *data);

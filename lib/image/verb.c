@@ -1,7 +1,6 @@
 /* From a caller's options to a worker's task. */
 #include "image/verb.h"
 #include "base/error.h"
-#include "base/ids.h"
 #include "base/options.h"
 
 enum { FIRST_OPTIONS = sizeof(struct conex_image_options), FIRST_LIMITS = sizeof(struct conex_image_limits) };
@@ -35,8 +34,6 @@ int cx_verb_begin(conex *cx, const char *image, const struct conex_image_options
 		r = check(ret, flags, err);
 	if (r == 0)
 		r = cx_reference_parse(image, &ret->name, err);
-	if (r == 0 && (cx_ids_rootless() || cx_ids_nested()))
-		r = cx_fail(err, CONEX_STAGE_IMAGE, -EOPNOTSUPP, NULL, "this version's images are root's", "image %s", image);
 	return r < 0 ? r : cx_images_of(cx, &ret->store, err);
 }
 

@@ -68,22 +68,31 @@ static int needs_stages(const struct cx_compile *c)
 
 /* What an unprivileged caller can't write himself newuidmap and newgidmap write; without them the kernel
  * wants setgroups denied before it takes a gid (CVE-2014-8989). */
-static void compile_maps(struct cx_compile *c)
+static void write_maps(struct cx_build *b, const json_t *uids, const json_t *gids, int rootless)
 {
-	const json_t *uids = cx_json_at(c->spec, "linux.uidMappings"), *gids = cx_json_at(c->spec, "linux.gidMappings");
-	struct cx_plan *head = &c->build->head;
-
-	if (!(c->made & CONEX_NS_USER))
-		return;
-	head->flags |= CX_PLAN_MAPS;
-	head->uid_map = (uint32_t)cx_cell_map(c->build, uids);
-	head->gid_map = (uint32_t)cx_cell_map(c->build, gids);
-	if (!c->rootless)
+	b->head.flags |= CX_PLAN_MAPS;
+	b->head.uid_map = (uint32_t)cx_cell_map(b, uids);
+	b->head.gid_map = (uint32_t)cx_cell_map(b, gids);
+	if (!rootless)
 		return;
 	if (cx_maps_is_own(uids, geteuid()) && cx_maps_is_own(gids, getegid()))
-		head->deny_setgroups = 1;
+		b->head.deny_setgroups = 1;
 	else
-		head->flags |= CX_PLAN_MAPS_HELPED;
+		b->head.flags |= CX_PLAN_MAPS_HELPED;
+}
+
+static void compile_maps(struct cx_compile *c)
+{
+	if (c->made & CONEX_NS_USER)
+		write_maps(c->build, cx_json_at(c->spec, "linux.uidMappings"), cx_json_at(c->spec, "linux.gidMappings"), c->rootless);
+}
+
+void cx_namespace_compile_own(struct cx_build *b, const json_t *uids, const json_t *gids)
+{
+	b->head.clone_flags = CLONE_NEWUSER;
+	write_maps(b, uids, gids, 1);
+	cx_op(b, barrier, NULL, CX_BARRIER_MAPS);
+	cx_op(b, become_root, NULL);
 }
 
 /* Without privileges the user namespace comes first: all else is allowed by it. It is the first stage's where

@@ -8,6 +8,19 @@
 #include "state/queue.h"
 #include "state/state.h"
 
+struct json_t;
+struct cx_build;
+
+/* A user namespace for a program that an unprivileged user's keeper executes: set by container/, which knows of maps. */
+struct cx_own_ids {
+	/* Operations that enter it, as the first of a plan but inherit. 0, -ENOMEM */
+	int (*compile)(struct cx_build *b, struct json_t **ret_uids, struct json_t **ret_gids);
+	/* At that plan's barrier, where helpers are needed: they write the maps and lift it; done (which gets `err`, NULL: all
+	 * is well) is called once, perhaps at once. Locked */
+	void (*write)(conex *cx, uint64_t id, pid_t pid, const struct json_t *uids, const struct json_t *gids,
+		void (*done)(void *arg, conex_error *err), void *arg);
+};
+
 struct conex {
 	int refs;                       /* the user's, and one of every handle: atomic */
 	pid_t pid;                      /* who opened it: a forked copy may only free */
@@ -37,6 +50,10 @@ struct conex {
 	struct cx_store *store;         /* of images; NULL: not needed yet */
 	char *store_path;               /* NULL: the usual one */
 	conex_job *jobs;                /* that run */
+	conex_job *sweep;               /* the one of them that empties the store's tmp/; NULL */
+	char *sweep_again;              /* a store that has got more to be swept meanwhile; NULL */
+	int sweep_looked;               /* whether there is something from earlier has been asked */
+	const struct cx_own_ids *own_ids;
 	struct cx_seccomp_cache *seccomp;
 };
 

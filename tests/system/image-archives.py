@@ -20,14 +20,15 @@ def digest(data):
 
 
 def tar(files):
-    """files: name -> bytes, a link's target (str), or None: a directory; a tuple has a mode, too."""
+    """files: name -> bytes, a link's target (str), or None: a directory; a tuple has a mode, perhaps an owner, too."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.mode = 0o755
             if isinstance(data, tuple):
-                data, info.mode = data
+                data, info.mode, *more = data
+                info.uid = info.gid = more[0] if more else 0
             if data is None:
                 info.type = tarfile.DIRTYPE
             elif isinstance(data, str):
@@ -112,6 +113,20 @@ def alone(**config):
 
 write("single.tar", alone())
 write("usr1.tar", alone(StopSignal="SIGUSR1"))
+
+# What belongs to others than root, and what hides: files, and all that a directory had.
+theirs = tar({"srv/theirs": (None, 0o700, 1000), "srv/theirs/file": (b"theirs", 0o600, 1000), "srv/open": (None, 0o777, 0),
+              "etc/.wh.gone": b"", "opt": None, "opt/.wh..wh..opq": b"", "opt/new": b"new"})
+below = tar({**base, "etc/gone": b"gone", "opt": None, "opt/old": b"old"})
+
+
+def of(*layers):
+    blobs, line = image(layers=layers, config={"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]})
+    return tar(layout([line], blobs))
+
+
+write("owned.tar", of(below, theirs))
+write("far.tar", of(single, tar({"srv/far": (b"far", 0o644, 300000)})))
 
 other_blobs, other_line = image(other)
 write("platforms.tar", tar(layout([other_line, line], {**other_blobs, **blobs})))

@@ -169,6 +169,62 @@ TEST(broken)
 	CHECK_INT(image_snapshots() + image_leases(), 0);
 }
 
+/* ---- what was written, when it is much ---- */
+
+static int trash(void)
+{
+	return box_entries(say("%s/tmp", store));
+}
+
+/* A container that has written so much that nobody is made to wait for its removal. */
+static void write_much(conex *cx)
+{
+	struct conex_run_options o = { .size = sizeof o, .user = "root" };
+	conex_container *c = NULL;
+	int status = -1;
+
+	box_clear();
+	GOOD(conex_run(cx, "app", CONEX_STRINGS("mkdir /srv/d; cd /srv/d; for i in $(seq 40); do mkdir -p $i/a/b/c/d/e/f/g/h/i/j/k/l/m/n;"
+		" for k in $(seq 20); do echo x >$i/$k; done; done; chmod 0 5"), &o, &c, &box.err));
+	GOOD(conex_container_wait(c, -1, &status, &box.err));
+	CHECK_INT(status, 0);
+	CHECK_INT(conex_container_delete(c, -1, &box.err), 1);
+	conex_container_free(c);
+	CHECK_INT(image_snapshots() + image_leases(), 0);
+}
+
+TEST(swept)
+{
+	struct conex_options where = { .size = sizeof where, .close_ms = 120000, .store = store };
+	char *worker = strdup(getenv("CONEX_WORKER"));
+	conex_container *c = NULL;
+	conex *cx = NULL;
+
+	box_clear();
+	GOOD(conex_open(&where, &cx, &box.err));
+	write_much(cx);
+	write_much(cx);
+	conex_close(cx);                /* which waits for it */
+	CHECK_INT(trash(), 0);
+
+	/* nobody there to do it: the next one does */
+	setenv("CONEX_WORKER", "/nowhere", 1);
+	GOOD(conex_open(&where, &cx, &box.err));
+	write_much(cx);
+	conex_close(cx);
+	CHECK_INT(trash(), 1);
+	setenv("CONEX_WORKER", worker, 1);
+	GOOD(conex_open(&where, &cx, &box.err));
+	box_clear();
+	CHECK_INT(image_run("app", CONEX_STRINGS("true"), NULL), 0);
+	CHECK_INT(trash(), 1);          /* another context: it has had its look before */
+	GOOD(conex_run(cx, "app", CONEX_STRINGS("true"), NULL, &c, &box.err));
+	conex_container_free(c);
+	conex_close(cx);
+	CHECK_INT(trash(), 0);
+	free(worker);
+}
+
 /* ---- what an image's config says ---- */
 
 static int stopped_by(const char *image, const char *args, const char *oci)
@@ -216,6 +272,7 @@ static void tests(void)
 	RUN(with_mounts);
 	RUN(refused);
 	RUN(broken);
+	RUN(swept);
 	RUN(stop_signal);
 }
 

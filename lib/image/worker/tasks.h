@@ -17,7 +17,8 @@ struct cx_work_place {
 	struct cx_store_lease *lease;   /* this process's */
 	struct cx_reference name;
 	struct cx_platform platform;
-	struct cx_unpack_options unpack;/* as the task's limits say; whiteouts: overlay's */
+	struct cx_unpack_options unpack;/* as the task's limits say; whiteouts, ids: as it can be here */
+	struct cx_id_range *uids, *gids;/* .unpack's */
 };
 int cx_work_place_open(const struct cx_worker *w, struct cx_work_place *ret, conex_error **err);
 void cx_work_place_close(struct cx_work_place *p);      /* also one that is all zero, or half open */
@@ -28,6 +29,9 @@ int cx_result_digest(const struct cx_digest *digest, char **ret, conex_error **e
 
 /* import.c: an archive, or a layout's directory (descriptor 5), under a name. */
 int cx_task_import(struct cx_worker *w, char **result, conex_error **err);
+
+/* sweep.c: what was thrown into the store's tmp/. */
+int cx_task_sweep(struct cx_worker *w, char **result, conex_error **err);
 
 /* blobs.c: bytes into the store. `read` as read(2), but -errno and an error. */
 struct cx_source { ssize_t (*read)(void *self, void *to, size_t size, conex_error **err); void *self; };
