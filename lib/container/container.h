@@ -292,8 +292,8 @@ int cx_container_signal_members(const conex_container *c, int sig, conex_error *
 /* What an image says, as a layer for a spec; args: after its entrypoint. */
 int cx_image_layer(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
 	struct cx_image_use **ret, json_t **ret_spec, conex_error **err);
-/* Once all is in the spec: what a user namespace makes of an image. joins_user: one of those in options is one. */
-int cx_image_fit(json_t *spec, int joins_user, conex_error **err);
+/* Once all is in the spec: its volumes, and what a user namespace makes of it. joins_user: one of those in options is one. */
+int cx_image_fit(struct cx_image_use *u, json_t *spec, int joins_user, conex_error **err);
 void cx_image_use_free(struct cx_image_use *u);
 int cx_container_hold_image(conex_container *c, conex_error **err);     /* not locked; nor is: */
 int cx_container_drop_image(conex_container *c);        /* 0: something is left */

@@ -7,6 +7,7 @@
 #include "image/snapshot.h"
 #include "namespace/maps.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,8 @@ struct cx_image_use {
 	struct cx_digest manifest;
 	char top[CX_LAYER_NAME];        /* the uppermost layer */
 	char *top_tree;                 /* its directory */
+	json_t *volumes;                /* its config's: texts */
+	int takes_upper;                /* though read-only: something is to be mounted where the image has no place for it */
 };
 
 void cx_image_use_free(struct cx_image_use *u)
@@ -24,6 +27,7 @@ void cx_image_use_free(struct cx_image_use *u)
 	if (!u)
 		return;
 	free(u->top_tree);
+	json_decref(u->volumes);
 	free(u);
 }
 
@@ -89,6 +93,15 @@ static int add_user(const char *user, json_t *spec, conex_error **err)
 	return json_object_set_new(json_object_get(spec, "process"), "user", json) < 0 ? cx_fail_memory(err) : 0;
 }
 
+static int keep_volumes(struct cx_image_use *u, const char *const *paths, conex_error **err)
+{
+	u->volumes = json_array();
+	for (; u->volumes && paths && *paths; paths++)
+		if (json_array_append_new(u->volumes, json_string(*paths)) < 0)
+			return cx_fail_memory(err);
+	return u->volumes ? 0 : cx_fail_memory(err);
+}
+
 static int compose(struct cx_image_use *u, const struct cx_found_image *i, const char *const *args, json_t **ret,
 	conex_error **err)
 {
@@ -101,6 +114,8 @@ static int compose(struct cx_image_use *u, const struct cx_found_image *i, const
 		r = cx_fail_memory(err);
 	if (r == 0)
 		r = add_user(i->config->user, spec, err);
+	if (r == 0)
+		r = keep_volumes(u, i->config->volumes, err);
 	json_decref(lower);
 	if (r < 0)
 		json_decref(spec);
@@ -151,12 +166,11 @@ static int same_maps(const json_t *spec, conex_error **err)
 }
 
 /* Root's layers keep the ids that they were unpacked with, and are shown by others: root.overlay.idmap. */
-int cx_image_fit(json_t *spec, int joins_user, conex_error **err)
+static int fit_users(json_t *spec, json_t *overlay, int joins_user, conex_error **err)
 {
-	json_t *overlay = cx_json_at(spec, "root.overlay");
 	int user = cx_spec_namespace(spec, "user");
 
-	if (!overlay || (!user && !joins_user))
+	if (!user && !joins_user)
 		return 0;
 	if (joins_user || user == 2)
 		return cx_refuse(err, -EOPNOTSUPP, "linux.namespaces", "user",
@@ -167,6 +181,105 @@ int cx_image_fit(json_t *spec, int joins_user, conex_error **err)
 		return cx_refuse(err, -EPERM, "linux.namespaces", "user",
 			"root of a user namespace can't map an image's ids once more: leave CONEX_RUN_USERNS out");
 	return json_object_set_new(overlay, "idmap", json_true()) < 0 ? cx_fail_memory(err) : 0;
+}
+
+/* ---- volumes ---- */
+
+/* Nothing has been checked yet but types. */
+static const char *target(const json_t *mount)
+{
+	const char *path = cx_json_text(mount, "destination");
+
+	return path ? path : "";
+}
+
+static int is_mounted_on(const json_t *mounts, const char *path)
+{
+	const json_t *mount;
+	size_t i;
+
+	json_array_foreach(mounts, i, mount)
+		if (!strcmp(path, target(mount)))
+			return 1;
+	return 0;
+}
+
+/* What an image's config calls a volume is a place for data, and without a mount of the caller's the container's own:
+ * where the root can be written it is in what goes with the container anyway, and is only made. In a read-only one it is
+ * in memory, which begins with what the image has there. */
+static int fit_volumes(const struct cx_image_use *u, json_t *spec, json_t *overlay)
+{
+	json_t *mounts = cx_json_at(spec, "mounts"), *path, *mount;
+	int is_read_only = cx_json_true(spec, "root.readonly");
+	size_t i;
+
+	if (!is_read_only && json_array_size(u->volumes))
+		return json_object_set(overlay, "volumes", u->volumes);
+	json_array_foreach(u->volumes, i, path) {
+		if (is_mounted_on(mounts, json_string_value(path)))
+			continue;
+		mount = json_pack("{s:O, s:s, s:s, s:[s,s,s]}", "destination", path, "type", "tmpfs", "source", "tmpfs", "options",
+			"nosuid", "nodev", "tmpcopyup");
+		if (json_array_append_new(mounts, mount) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* What can't be looked into is taken to be there: in a rootless store directories may be others'. */
+static int has_place(const json_t *lowers, const char *path)
+{
+	const json_t *lower;
+	size_t i;
+
+	json_array_foreach(lowers, i, lower) {
+		cx_autoclose int root = open(json_string_value(lower), O_PATH | O_DIRECTORY | O_CLOEXEC);
+		cx_autoclose int fd = root < 0 ? -1 : cx_open_in_root(root, path, O_PATH, 0);
+
+		if (fd >= 0 || errno == EACCES)
+			return 1;
+	}
+	return 0;
+}
+
+/* In what one of the first `count` mounts there are no layers any more. */
+static int is_below(const json_t *mounts, size_t count, const char *path)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *upper = target(json_array_get(mounts, i));
+		size_t n = strlen(upper);
+
+		if (!strncmp(path, upper, n) && path[n] == '/')
+			return 1;
+	}
+	return 0;
+}
+
+/* A read-only container lies straight on the layers, in which nothing can be made to mount on. */
+static int has_all_places(const json_t *spec, const json_t *overlay)
+{
+	const json_t *mount, *lowers = json_object_get(overlay, "lower"), *mounts = cx_json_at(spec, "mounts");
+	size_t i;
+
+	json_array_foreach(mounts, i, mount) {
+		const char *path = target(mount);
+
+		if (!is_below(mounts, i, path) && !has_place(lowers, path))
+			return 0;
+	}
+	return 1;
+}
+
+int cx_image_fit(struct cx_image_use *u, json_t *spec, int joins_user, conex_error **err)
+{
+	json_t *overlay = cx_json_at(spec, "root.overlay");
+
+	if (!overlay)           /* the caller has laid another root over it */
+		return 0;
+	if (fit_volumes(u, spec, overlay) < 0)
+		return cx_fail_memory(err);
+	u->takes_upper = !has_all_places(spec, overlay);
+	return fit_users(spec, overlay, joins_user, err);
 }
 
 /* Who root.overlay.idmap makes of an id; who isn't in the map, root. */
@@ -263,7 +376,7 @@ int cx_container_hold_image(conex_container *c, conex_error **err)
 		return 0;
 	if (cx_store_lease_name(CX_LEASE_BOOT, lease) < 0)
 		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, "getrandom", NULL, "the image's lease");
-	if (!cx_json_true(c->task.plan->spec, "root.readonly") && !(c->snapshot = cx_snapshot_path(u->store, c->id)))
+	if ((u->takes_upper || !cx_json_true(c->task.plan->spec, "root.readonly")) && !(c->snapshot = cx_snapshot_path(u->store, c->id)))
 		return cx_fail_memory(err);
 	r = note(c, u, lease, err);
 	if (r == 0)

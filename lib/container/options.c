@@ -510,7 +510,7 @@ int cx_options_spec(conex *cx, const char *image, const char *const *args, const
 	if (r == 0)
 		r = need_userns(spec, o, &failed, err);
 	if (r == 0 && image)
-		r = cx_image_fit(spec, joins_user(o), err);
+		r = cx_image_fit(*ret_image, spec, joins_user(o), err);
 	if (r == 0)
 		fit_mounts(spec, o, &failed);
 	if (r == 0)

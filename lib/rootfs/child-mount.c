@@ -88,16 +88,38 @@ static int set_attributes(struct cx_child *c, int fd, unsigned recursive, uint64
 	return 0;
 }
 
+/* Was it said whose the new one is to be? */
+static int says_look(const struct cx_child *c, uint64_t options)
+{
+	static const char *const keys[] = { "mode=", "uid=", "gid=" };
+
+	for (uint32_t i = 0; i < cx_child_count(c, options); i++)
+		for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+			if (!strncmp(cx_child_item(c, options, i), keys[k], strlen(keys[k])))
+				return 1;
+	return 0;
+}
+
+static int copy_look(struct cx_child *c, int from, int to, const char *path)
+{
+	struct stat st;
+
+	if (fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 07777) < 0)
+		return cx_child_fail(c, CX_CALL_write, path);
+	return 0;
+}
+
 /* tmpcopyup: what lies under the mount is copied before it is covered, and before it may
  * be read-only. */
-static int mount_copy(
-	struct cx_child *c, int fd, const char *path, int strict, unsigned attributes)
+static int mount_copy(struct cx_child *c, int fd, const char *path, int strict, unsigned attributes, uint64_t options)
 {
 	int target = cx_rootfs_open(c, path, O_RDONLY | O_DIRECTORY, strict), r = 0;
 
-	if (target >= 0)
+	if (target >= 0) {
 		r = cx_rootfs_copy_up(c, target, fd, path);
-	else if (errno != ENOENT)
+		if (r == 0 && !says_look(c, options))
+			r = copy_look(c, target, fd, path);
+	} else if (errno != ENOENT)
 		return cx_child_fail(c, CX_CALL_openat2, path);
 	if (r == 0 && attributes & CX_MOUNT_ATTR_RDONLY)
 		r = set_attributes(c, fd, 0, CX_MOUNT_ATTR_RDONLY, 0, 0, path);
@@ -119,7 +141,7 @@ int cx_child_mount_new(struct cx_child *c, const struct cx_op *op)
 
 	if (fd < 0)
 		return fd;
-	r = copy ? mount_copy(c, fd, path, strict, attributes)
+	r = copy ? mount_copy(c, fd, path, strict, attributes, op->arg[3])
 		 : cx_rootfs_attach(c, fd, path, strict);
 	cx_rootfs_drop(&fd);
 	return r;

@@ -208,6 +208,15 @@ int cx_rootfs_compile_sources(struct cx_compile *c, conex_error **err)
 	return r < 0 ? r : cx_rootfs_compile_device_sources(c, err);
 }
 
+static void compile_volumes(struct cx_compile *c, const json_t *overlay)
+{
+	const json_t *path;
+	size_t i;
+
+	json_array_foreach(json_object_get(overlay, "volumes"), i, path)
+		cx_op(c->build, directory, "root.overlay.volumes", cx_cell_text(c->build, json_string_value(path)), 0755);
+}
+
 int cx_rootfs_compile(struct cx_compile *c, conex_error **err)
 {
 	const json_t *overlay = cx_json_at(c->spec, "root.overlay");
@@ -223,6 +232,7 @@ int cx_rootfs_compile(struct cx_compile *c, conex_error **err)
 		return r;
 	cx_op(c->build, root, "root", CX_ROOTFS_ROOT_SOURCE,
 		overlay ? 0 : cx_cell_slot(c->build, CX_SLOT_ROOTFS, path), c->apart);
+	compile_volumes(c, overlay);
 	r = cx_rootfs_compile_mounts(c, &source, err);
 	return r < 0 ? r : cx_rootfs_compile_devices(c, source, err);
 }

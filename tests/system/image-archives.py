@@ -125,6 +125,14 @@ def of(*layers):
     return tar(layout([line], blobs))
 
 
+data = tar({"srv/data": (None, 0o2750, 77), "srv/data/first": (b"first", 0o640, 77)})
+blobs_of_data, line_of_data = image(layers=[single, data], config={
+    "Cmd": ["/bin/sh"], "Env": ["PATH=/bin"], "Volumes": {"/srv/data": {}, "/srv/more": {}, "/tmp": {}},
+    "Labels": {"org.example.x": "y"}, "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1000000000}})
+# Nothing but a program: no place for /proc, /dev and the like.
+bare_blobs, bare_line = image(layers=[tar({"sh": program})], config={"Cmd": ["/sh"]})
+write("bare.tar", tar(layout([bare_line], bare_blobs)))
+write("volumes.tar", tar(layout([line_of_data], blobs_of_data)))
 write("owned.tar", of(below, theirs))
 write("far.tar", of(single, tar({"srv/far": (b"far", 0o644, 300000)})))
 

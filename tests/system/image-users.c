@@ -1,5 +1,6 @@
 /* Containers of images in user namespaces, as root: the layers stay root's, what is shown inside are the namespace's
  * ids, what is written has them outside, too. */
+#include "container/container.h"
 #include "image-box.h"
 
 #include <sys/utsname.h>
@@ -227,6 +228,69 @@ TEST(swept)
 
 /* ---- what an image's config says ---- */
 
+/* Its own, and gone with it; the image's contents are there first, and whose they are. */
+TEST(volumes)
+{
+	static const char look[] = "stat -c '%a %u %g' /srv/data /srv/data/first; cat /srv/data/first; echo x >/srv/data/x && ls /srv/data";
+	static const uint64_t flags[] = { 0, CONEX_RUN_USERNS, CONEX_RUN_READ_ONLY, CONEX_RUN_READ_ONLY | CONEX_RUN_USERNS };
+
+	for (size_t i = 0; i < 8; i++) {        /* each twice: what the first wrote is gone */
+		CHECK_INT(image_run("volumes", CONEX_STRINGS("/bin/sh", "-c", look), WITH(.flags = flags[i / 2], .user = "77:77")), 0);
+		CHECK_STR(box.out, "2750 77 77\n640 77 77\nfirstfirst\nx");
+	}
+	CHECK_INT(image_run("volumes", CONEX_STRINGS("/bin/sh", "-c", "stat -c '%a %u' /srv/more; grep -c ' /srv' /proc/self/mountinfo"), NULL), 1);
+	CHECK_STR(box.out, "755 0\n0");
+	CHECK_INT(image_run("volumes", CONEX_STRINGS("/bin/sh", "-c", "echo >/srv/more/x && echo >/x"), WITH(.flags = CONEX_RUN_READ_ONLY,
+		.user = "root")), 1);
+	CHECK(strstr(box.out, "/x: Read-only") != NULL);
+	/* the caller's own goes before it */
+	CHECK_INT(image_run("volumes", CONEX_STRINGS("/bin/sh", "-c", "ls /srv/data; ls /srv/more"), WITH(.flags = CONEX_RUN_READ_ONLY,
+		.mounts = CONEX_MOUNTS({ say("%s/layout", archives), "/srv/data", NULL, "ro" }))), 0);
+	CHECK_STR(box.out, "blobs\nindex.json\noci-layout");
+	CHECK_INT(image_snapshots() + image_leases() + trash(), 0);
+}
+
+/* An image without any directory, for what is mounted in every container. */
+TEST(bare)
+{
+	static const uint64_t flags[] = { 0, CONEX_RUN_READ_ONLY, CONEX_RUN_READ_ONLY | CONEX_RUN_USERNS };
+
+	for (size_t i = 0; i < 3; i++) {
+		CHECK_INT(image_run("bare", CONEX_STRINGS("/sh", "-c", "echo /*; echo x >/x"), WITH(.flags = flags[i])), i ? 1 : 0);
+		CHECK(!strncmp(box.out, "/dev /proc /sh /sys", 19) && (i == 0 || strstr(box.out, "Read-only")));
+	}
+	CHECK_INT(image_snapshots() + image_leases() + trash(), 0);
+}
+
+/* Its labels, and what its config says besides, are the specification's annotations. */
+static const char *annotation(const char *image, const char *key)
+{
+	conex_plan *plan = NULL;
+	static char text[256];
+	const char *value;
+
+	box_clear();
+	text[0] = '\0';
+	if (GOOD(conex_plan_new(box.cx, image, NULL, NULL, &plan, &box.err))) {
+		value = json_string_value(json_object_get(json_object_get(plan->spec, "annotations"), key));
+		snprintf(text, sizeof text, "%s", value ? value : "");
+	}
+	conex_plan_free(plan);
+	return text;
+}
+
+TEST(annotations)
+{
+	char *json = NULL;
+
+	CHECK_STR(annotation("volumes", "org.example.x"), "y");
+	CHECK_STR(annotation("usr1", "org.opencontainers.image.stopSignal"), "SIGUSR1");
+	CHECK_STR(annotation("single", "org.opencontainers.image.stopSignal"), "");
+	GOOD(conex_image_json(box.cx, "volumes", &json, &box.err));     /* where its health check is found */
+	CHECK(json && strstr(json, "\"Healthcheck\"") && strstr(json, "\"Interval\": 1000000000"));
+	free(json);
+}
+
 static int stopped_by(const char *image, const char *args, const char *oci)
 {
 	struct conex_run_options o = { .size = sizeof o, .oci = oci, .out = CONEX_STDIO_PIPE };
@@ -265,6 +329,8 @@ static void tests(void)
 	CHECK_INT(image_bring("layout.tar", "app"), 1);
 	CHECK_INT(image_bring("single.tar", "single"), 1);
 	CHECK_INT(image_bring("usr1.tar", "usr1"), 1);
+	CHECK_INT(image_bring("volumes.tar", "volumes"), 1);
+	CHECK_INT(image_bring("bare.tar", "bare"), 1);
 	RUN(from_inside_and_outside);
 	RUN(of_its_own_maps);
 	RUN(read_only);
@@ -273,6 +339,9 @@ static void tests(void)
 	RUN(refused);
 	RUN(broken);
 	RUN(swept);
+	RUN(volumes);
+	RUN(bare);
+	RUN(annotations);
 	RUN(stop_signal);
 }
 
