@@ -81,6 +81,8 @@ struct conex_run_options {
 	                                     * interfaces in networks: 8,000 to 500,000,000,000; 0: no limit. In bridge
 	                                     * networks, and CNI's that say they can; macvlan has no ingress_bps. Who has CAP_NET_ADMIN or CAP_NET_RAW
 	                                     * inside can get round egress_bps */
+	uint64_t disk;                      /* bytes that it may write over its image's files, a file system's own bookkeeping
+	                                     * among them; 0: no limit. Root only; takes mkfs.ext4 and loop devices */
 };
 
 /* Runs a program in a new container: conex_plan_new and conex_launch in one. image: one

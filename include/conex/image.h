@@ -37,7 +37,7 @@ struct conex_image_options {
  * archive the one of that name; else the platform chooses. Every byte's digest is compared before anything has a name.
  * fd: a file, a pipe or a directory; it stays the caller's. image: "name", "host/name:tag"; options: NULL for the defaults.
  * Owner: *ret is the caller's: conex_job_free.
- * Returns: 0; -EINVAL a name or option that can't be; -EBADF; -EOPNOTSUPP without privileges; the usual. The job fails with
+ * Returns: 0; -EINVAL a name or option that can't be; -EBADF; the usual. The job fails with
  * -EBADMSG bytes that aren't what their digests say, or are broken; -EINVAL no image, or one that isn't acceptable; -ENOENT none
  * of that name or platform; -E2BIG -EFBIG beyond a limit; -ENOSPC and the like.
  * Threads: any. Since: 0.1 */

@@ -298,6 +298,10 @@ void cx_image_use_free(struct cx_image_use *u);
 int cx_container_hold_image(conex_container *c, conex_error **err);     /* not locked; nor is: */
 int cx_container_drop_image(conex_container *c);        /* 0: something is left */
 
+/* disk.c: .disk */
+int cx_disk_check(const struct conex_run_options *o, const char *image, conex_error **err);
+int cx_disk_make(conex *cx, const char *snapshot, uint64_t bytes, conex_error **err);  /* not locked */
+
 /* names.c: .hosts and .dns */
 int cx_names_read(const struct conex_run_options *o, int networked, char **ret_hosts, char **ret_resolv,
 	conex_error **err);

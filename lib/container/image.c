@@ -370,6 +370,7 @@ int cx_container_hold_image(conex_container *c, conex_error **err)
 	const struct cx_image_use *u = c->task.plan->image;
 	char lease[CX_LEASE_ID];
 	struct stat look;
+	uint64_t disk;
 	int r;
 
 	if (!u)
@@ -383,6 +384,9 @@ int cx_container_hold_image(conex_container *c, conex_error **err)
 		r = hold(u, lease, err);
 	if (r == 0 && c->snapshot && ((r = root_look(c, &look)) < 0 || (r = cx_snapshot_make(u->store, c->snapshot, &look)) < 0))
 		r = cx_fail(err, CONEX_STAGE_LAUNCH, r, "mkdir", NULL, "%s", c->snapshot);
+	disk = (uint64_t)cx_json_int(c->task.plan->spec, "root.overlay.disk", 0);
+	if (r == 0 && c->snapshot && disk)
+		r = cx_disk_make(c->task.cx, c->snapshot, disk, err);
 	sweep_once(c->task.cx, u->store);
 	return r;
 }

@@ -106,6 +106,7 @@ int cx_options_check(const char *call, const struct conex_run_options *o, unsign
 	ONLY(CX_FOR_PLAN, dns);
 	ONLY(CX_FOR_PLAN, ingress_bps);
 	ONLY(CX_FOR_PLAN, egress_bps);
+	ONLY(CX_FOR_PLAN, disk);
 	ONLY(CX_FOR_PLAN, share);
 	ONLY(CX_FOR_PLAN, join);
 	ONLY(CX_FOR_PLAN, ask);
@@ -432,6 +433,8 @@ static int add_options(json_t *spec, const char *const *args, const struct conex
 		layer(spec, json_pack("{s:{s:b}}", "root", "readonly", 1), failed);
 	if (o->flags & CONEX_RUN_USERNS)
 		add_userns(spec, failed);
+	if (o->disk)
+		layer(spec, json_pack("{s:{s:{s:I}}}", "root", "overlay", "disk", (json_int_t)o->disk), failed);
 	add_devices(spec, o->network, failed);
 	return r;
 }
@@ -498,7 +501,10 @@ int cx_options_spec(conex *cx, const char *image, const char *const *args, const
 	struct cx_image_use **ret_image, json_t **ret, conex_error **err)
 {
 	json_t *spec;
-	int r = begin_spec(cx, image, args, o, ret_image, &spec, err), failed = 0;
+	int r = cx_disk_check(o, image, err), failed = 0;
+
+	if (r == 0)
+		r = begin_spec(cx, image, args, o, ret_image, &spec, err);
 
 	if (r < 0)
 		return r;
@@ -509,6 +515,8 @@ int cx_options_spec(conex *cx, const char *image, const char *const *args, const
 		r = cx_options_ask(spec, o->ask, err);
 	if (r == 0)
 		r = need_userns(spec, o, &failed, err);
+	if (r == 0 && cx_json_int(spec, "root.overlay.disk", 0) != (int64_t)o->disk)
+		r = cx_refuse(err, -EINVAL, "root.overlay.disk", NULL, "say it in conex_run_options.disk");
 	if (r == 0 && image)
 		r = cx_image_fit(*ret_image, spec, joins_user(o), err);
 	if (r == 0)

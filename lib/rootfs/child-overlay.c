@@ -82,6 +82,8 @@ static int set_numbers(
 	char text[TEXT_MAX + 16], *end = text;
 	int r = 0;
 
+	if (c->source[CX_SOURCE_MAP] < 0)
+		return 0;
 	for (uint32_t i = 0; r == 0 && i < l->count; i++) {
 		if (i)
 			*end++ = ':';
@@ -191,7 +193,7 @@ static int overlay_of(struct cx_child *c, const struct layers *l, const char *op
 	return all_plain(l) ? overlay_by_paths(c, l, options, attributes) : overlay_by_numbers(c, l, options, attributes);
 }
 
-/* ---- of layers whose ids are mapped ---- */
+/* ---- of layers whose ids are mapped, or with a limit of what is written ---- */
 
 /* Puts each layer's mapped copy over the layer. */
 static int cover(struct cx_child *c, const struct layers *l)
@@ -219,6 +221,8 @@ static int make_covered(struct cx_child *c, const struct layers *l, const char *
 	cx_rootfs_drop(&c->real_root);
 	if (r == 0)
 		r = cover(c, l);
+	if (r == 0 && c->tree & CX_TREE_DISK)
+		r = cx_rootfs_mount_disk(c, l->upper);
 	if (r < 0)
 		return r;
 	fd = overlay_of(c, l, options, attributes);
@@ -240,7 +244,7 @@ static void __attribute__((noreturn)) maker(struct cx_child *c, const struct lay
 
 /* What an overlay is made of has to be mounted where its maker is (until Linux 6.15), and nobody else shall see it
  * there: a process does it that has mounts of its own and, with us, descriptors. */
-static int overlay_mapped(struct cx_child *c, const struct layers *l, const char *options, unsigned attributes)
+static int overlay_apart(struct cx_child *c, const struct layers *l, const char *options, unsigned attributes)
 {
 	struct cx_clone_args a = { .flags = CLONE_NEWNS | CLONE_FILES };
 	int place = openat(AT_FDCWD, "/", O_PATH | O_CLOEXEC), status = 0;
@@ -294,8 +298,8 @@ int cx_child_overlay(struct cx_child *c, const struct cx_op *op)
 		l.lower[i] = cx_child_item(c, op->arg[1], i);
 	if (!l.upper && l.count == 1)
 		fd = clone_layer(c, l.lower[0], op->arg[5] | CX_MOUNT_ATTR_RDONLY);
-	else if (c->source[CX_SOURCE_MAP] >= 0)
-		fd = overlay_mapped(c, &l, options, (unsigned)op->arg[5]);
+	else if (c->source[CX_SOURCE_MAP] >= 0 || (l.upper && c->tree & CX_TREE_DISK))
+		fd = overlay_apart(c, &l, options, (unsigned)op->arg[5]);
 	else
 		fd = overlay_of(c, &l, options, (unsigned)op->arg[5]);
 	cx_rootfs_drop(&c->source[CX_SOURCE_MAP]);

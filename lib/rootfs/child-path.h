@@ -26,6 +26,8 @@ enum { CX_LATE_NO, CX_LATE_ONE, CX_LATE_ALL };
  * its next use */
 #define CX_TREE_NULL 0x1u
 #define CX_TREE_EMPTY 0x2u
+/* and: the next overlay's upper and work lie in a file system of their own */
+#define CX_TREE_DISK 0x4u
 
 /* Opens `path` as it is seen from the new root (before and after pivot): no link leads
  * out of it, no magic link is followed; `strict`: no link at all. An fd, or -1 and errno. */
@@ -58,6 +60,10 @@ int cx_rootfs_copy_up(struct cx_child *c, int from, int to, const char *path);
 
 /* child-idmap.c: a user namespace with these maps, or what cx_child_fail returned. */
 int cx_rootfs_map(struct cx_child *c, const char *uids, const char *gids);
+
+/* child-disk.c: mounts the file system in the file "disk" beside `upper` over the directory of both, with a new `upper` (as
+ * that one looks) and "work" in it. 0, or what cx_child_fail returned. */
+int cx_rootfs_mount_disk(struct cx_child *c, const char *upper);
 
 /* close(2), then forget; errno stays. */
 void cx_rootfs_drop(int *fd);

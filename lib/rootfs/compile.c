@@ -136,6 +136,8 @@ static int compile_overlay(struct cx_compile *c, const json_t *overlay, conex_er
 			upper ? "root.overlay.work" : "root.overlay.upper", NULL,
 			"upper and work together, both in one file system; or neither, "
 			"for a read-only root");
+	if (cx_json_int(c->spec, "root.overlay.disk", 0))
+		cx_op(b, disk, "root.overlay.disk");
 	/* in a user namespace trusted.* attributes can't be written; the overlay keeps
 	 * its notes in user.*. One that the host's root makes for it has what those have, too:
 	 * no devices */

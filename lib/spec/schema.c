@@ -105,6 +105,7 @@ static const struct cx_field overlay[] = {
 	PATH("lower", CX_REQUIRED | CX_LIST | CX_FILLED),
 	PATH("upper", 0),
 	PATH("work", 0),
+	INT("disk", 0, 0, INT64_MAX),   /* bytes of what is written: an image's */
 	PATH("volumes", CX_LIST),       /* directories that are made where they aren't there */
 	BOOL("idmap"),          /* the lower ones' ids are mapped as the container's are */
 	{ .name = NULL }

@@ -226,6 +226,85 @@ TEST(swept)
 	free(worker);
 }
 
+/* ---- a limit of it ---- */
+
+/* Loop devices that show a file of our store; the kernel lets go of one a moment after its file system. */
+static int loops(int want)
+{
+	int n = -1;
+
+	for (int i = 0; i < 500 && n != want; i++) {
+		FILE *f = popen(say("cat /sys/block/loop*/loop/backing_file 2>/dev/null | grep -c %s", store), "re");
+
+		if (!f || fscanf(f, "%d", &n) != 1)
+			n = -1;
+		if (f)
+			pclose(f);
+		usleep(n == want ? 0 : 10000);
+	}
+	return n;
+}
+
+TEST(disk)
+{
+	static const char fill[] = "dd if=/dev/zero of=/srv/5 bs=1M count=5 2>/dev/null && dd if=/dev/zero of=/srv/big bs=1M count=30";
+	struct conex_run_options o = { .size = sizeof o, .user = "root", .disk = 16 << 20 };
+	conex_container *list[2] = { NULL, NULL };
+	conex_plan *plan = NULL;
+
+	for (int i = 0; i < 2; i++) {
+		o.flags = i ? CONEX_RUN_USERNS : 0;
+		CHECK_INT(image_run("app", CONEX_STRINGS(fill), &o), 1);
+		CHECK(strstr(box.out, "No space left") != NULL);
+		CHECK_INT(image_run("app", CONEX_STRINGS("stat -c '%a %u' / /srv/kept; rm /srv/new; ls -A / /srv"), &o), 0);
+		CHECK_STR(box.out, "755 0\n755 0\n/:\nbin\ndev\netc\nproc\nroot\nsrv\nsys\ntmp\n\n/srv:\nkept");
+	}
+	CHECK_INT(image_run("single", CONEX_STRINGS("/bin/sh", "-c", fill), &o), 1);
+	CHECK(strstr(box.out, "No space left") != NULL);
+
+	/* each launch has its own */
+	GOOD(conex_plan_new(box.cx, "app", CONEX_STRINGS("sleep 1000"), &o, &plan, &box.err));
+	for (int i = 0; i < 2; i++)
+		GOOD(conex_launch(box.cx, plan, NULL, NULL, &list[i], &box.err));
+	CHECK_INT(loops(2), 2);
+	CHECK(!is_mounted());
+	CHECK_INT(box_exec(list[0], NULL, fill), 1);
+	CHECK_INT(box_exec(list[1], NULL, "dd if=/dev/zero of=/srv/5 bs=1M count=5 2>/dev/null; ls /srv"), 0);
+	CHECK_STR(box.out, "5\nkept\nnew");
+	for (int i = 0; i < 2; i++)
+		box_end(list[i]);
+	conex_plan_free(plan);
+	CHECK_INT(loops(0), 0);
+	CHECK_INT(image_snapshots() + image_leases() + trash(), 0);
+}
+
+TEST(disk_refused)
+{
+	char *path = strdup(getenv("PATH"));
+
+	CHECK_INT(image_run("app", NULL, WITH(.disk = 1 << 20)), -EINVAL);
+	SAID("8 MiB");
+	CHECK_INT(image_run("app", NULL, WITH(.disk = 16 << 20, .flags = CONEX_RUN_READ_ONLY)), -EINVAL);
+	CHECK_INT(image_run(NULL, CONEX_STRINGS("true"), WITH(.disk = 16 << 20, .rootfs = box.root)), -EINVAL);
+	SAID("conex_run_options.disk");
+	CHECK_INT(image_run("app", NULL, WITH(.oci = OCI({"root": {"overlay": {"disk": 100000000}}}))), -EINVAL);
+	SAID("root.overlay.disk");
+	/* a mkfs that fails is heard, and nothing is left */
+	command("mkdir %s/bin; printf '#!/bin/sh\\necho no such luck >&2; exit 3\\n' >%s/bin/mkfs.ext4; chmod 755 %s/bin/mkfs.ext4", box.dir,
+		box.dir, box.dir);
+	setenv("PATH", say("%s/bin:%s", box.dir, path), 1);
+	CHECK_INT(image_run("app", NULL, WITH(.disk = 16 << 20)), -EIO);
+	SAID("no such luck");
+	/* one that makes none: what isn't a file system isn't mounted */
+	command("printf '#!/bin/sh\\n' >%s/bin/mkfs.ext4", box.dir);
+	CHECK(image_run("app", NULL, WITH(.disk = 16 << 20)) < 0);
+	SAID("root.overlay");
+	setenv("PATH", path, 1);
+	CHECK_INT(loops(0), 0);
+	CHECK_INT(image_snapshots() + image_leases() + trash(), 0);
+	free(path);
+}
+
 /* ---- what an image's config says ---- */
 
 /* Its own, and gone with it; the image's contents are there first, and whose they are. */
@@ -339,6 +418,8 @@ static void tests(void)
 	RUN(refused);
 	RUN(broken);
 	RUN(swept);
+	RUN(disk);
+	RUN(disk_refused);
 	RUN(volumes);
 	RUN(bare);
 	RUN(annotations);

@@ -94,6 +94,8 @@ TEST(refused)
 	} else {
 		SAID("uidMappings");
 	}
+	CHECK_INT(image_run("owned", NULL, WITH(.disk = 16 << 20)), -EPERM);
+	SAID("conex_run_options.disk");
 	CHECK_INT(image_bring("far.tar", "far"), mode == SUBORDINATE ? -EINVAL : 1);    /* an id that isn't his */
 	if (mode == SUBORDINATE)
 		SAID("300000");
