@@ -88,7 +88,8 @@ struct conex_run_options {
 /* Runs a program in a new container: conex_plan_new and conex_launch in one. image: one
  * of the store (conex/image.h), whose layers are the root file system, with one of its own above them for what the container
  * writes, and whose config says what to run: args come behind its entrypoint. With a user namespace the layers stay root's, and are
- * shown by that one's ids (Linux 5.19). NULL: a directory (.rootfs), a
+ * shown by that one's ids (Linux 5.19). Volumes of its config that no mount of yours lies on end with the container, too:
+ * they are part of what it writes, or with CONEX_RUN_READ_ONLY in memory. NULL: a directory (.rootfs), a
  * specification (.spec) or, with .share, the host's files. args: NULL-ended; NULL: the specification's. Returns when the program has been
  * executed, with CONEX_RUN_NOWAIT at once, with CONEX_RUN_HOLD when all is set up; with NOWAIT a
  * failed start comes as an EXITED event. Starts the context's keeper where needed. On failure

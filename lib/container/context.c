@@ -120,11 +120,13 @@ void cx_context_drop_parts(conex *cx)
 	cx_cgroups_free(cx->cgroups);
 	cx_networks_free(cx->networks);
 	cx_store_close(cx->store);
+	free(cx->sweep_again);
 	free(cx->keeper);
 	cx->seccomp = NULL;
 	cx->cgroups = NULL;
 	cx->networks = NULL;
 	cx->store = NULL;
+	cx->sweep_again = NULL;
 	cx->keeper = NULL;
 }
 

@@ -457,8 +457,6 @@ void cx_jobs_close(conex *cx)
 	while (cx->jobs) {
 		conex_job *job = cx->jobs;
 
-		free(cx->sweep_again);
-		cx->sweep_again = NULL;
 		if (!job->is_over)
 			cancel(job);
 		end(job);
