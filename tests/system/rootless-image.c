@@ -113,6 +113,51 @@ TEST(deleted)
 		command("find %s | head -30", store);
 }
 
+/* A user's own, if it runs just now. */
+static pid_t worker(void)
+{
+	FILE *f = popen(say("pgrep -n -U %d conex-worker", mode == NESTED ? 0 : USER), "re");
+	int pid = 0;
+
+	if (f && fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	if (f)
+		pclose(f);
+	return pid;
+}
+
+/* A pipe that brings nothing keeps it waiting. Inside its user namespace it is root, and as locked in as anybody's. */
+TEST(locked_in)
+{
+	conex_job *job = NULL;
+	pid_t pid = 0;
+	int pair[2];
+
+	CHECK_INT(pipe2(pair, O_CLOEXEC), 0);
+	box_clear();
+	GOOD(conex_image_import(box.cx, pair[0], "waiting", NULL, &job, &box.err));
+	for (int i = 0; i < 500 && (!pid || strcmp(status_of(pid, "Seccomp"), "2")); i++) {
+		CHECK_INT(conex_job_wait(job, 10, &box.err), 0);        /* its maps are this context's to have written */
+		pid = worker();
+	}
+	CHECK_STR(status_of(pid, "Seccomp"), "2");
+	CHECK_STR(status_of(pid, "NoNewPrivs"), "1");
+	/* chown, dac_override, fowner, fsetid, mknod, setfcap, sys_admin */
+	CHECK_STR(status_of(pid, "CapEff"), say("%016llx", 1ULL << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 27 | 1ULL << 31 | 1 << 21));
+	CHECK_STR(squeezed(content("/proc/%d/uid_map", (int)pid)), mode == SUBORDINATE ? say("0 %d 1\n1 %d %d", USER, FIRST, COUNT)
+		: say("0 %d 1", USER));
+	conex_job_free(job);
+	for (int i = 0; i < 10; i++) {  /* cancelled while its maps are written, or before */
+		GOOD(conex_image_import(box.cx, pair[0], "waiting", NULL, &job, &box.err));
+		if (i % 2)
+			conex_job_wait(job, i, NULL);
+		conex_job_free(job);
+	}
+	close(pair[0]);
+	close(pair[1]);
+	CHECK_INT(box_entries(say("%s/tmp", store)), 0);
+}
+
 /* Whoever is killed leaves a snapshot that its user can't empty; the next context does. */
 TEST(killed)
 {
@@ -123,12 +168,13 @@ TEST(killed)
 	CHECK_INT(image_bring("owned.tar", "owned"), 1);
 	fflush(stdout);
 	if ((pid = fork()) == 0) {
-		struct conex_run_options o = { .size = sizeof o, .user = "root" };
+		struct conex_run_options o = { .size = sizeof o, .user = mode == SUBORDINATE ? "1000" : "root", .out = CONEX_STDIO_PIPE };
 		conex_container *c;
 		conex *cx = NULL;
 
-		if (conex_open(&where, &cx, NULL) == 0
-		    && conex_run(cx, "owned", CONEX_STRINGS("/bin/sh", "-c", "mkdir /srv/d; chown 1000 /srv/d; sleep 1000"), &o, &c, NULL) == 0)
+		if (conex_open(&where, &cx, NULL) == 0 && conex_run(cx, "owned", CONEX_STRINGS("/bin/sh", "-c",
+			"mkdir /srv/open/d && touch /srv/open/d/e && chmod 700 /srv/open/d && echo; sleep 1000"), &o, &c, NULL) == 0
+		    && poll(&(struct pollfd){ .fd = conex_container_stdio(c, 1), .events = POLLIN }, 1, -1) == 1)
 			kill(getpid(), SIGKILL);
 		_exit(1);
 	}
@@ -187,6 +233,7 @@ static void tests_of(int which)
 	RUN(runs);
 	RUN(refused);
 	RUN(deleted);
+	RUN(locked_in);
 	RUN(killed);
 	RUN(closed);
 }
