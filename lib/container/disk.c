@@ -88,6 +88,14 @@ static int run_mkfs(conex *cx, const char *file, conex_error **err)
 	return r < 0 ? r : h.status || h.cause ? failed(&h, said, err) : 0;
 }
 
+/* What is left in the snapshot itself is no upper directory, and nobody shall take it for an empty one. */
+static int set_aside(const char *snapshot)
+{
+	cx_autoclose int dir = open(snapshot, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return dir < 0 || renameat(dir, "upper", dir, "look") < 0 || unlinkat(dir, "work", AT_REMOVEDIR) < 0 ? -1 : 0;
+}
+
 int cx_disk_make(conex *cx, const char *snapshot, uint64_t bytes, conex_error **err)
 {
 	cx_autofree char *file = NULL;
@@ -97,6 +105,8 @@ int cx_disk_make(conex *cx, const char *snapshot, uint64_t bytes, conex_error **
 		file = NULL;
 		return cx_fail_memory(err);
 	}
+	if (set_aside(snapshot) < 0)
+		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, "rename", NULL, "%s", snapshot);
 	fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
 		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, fd < 0 ? "open" : "ftruncate", NULL, "%s", file);

@@ -97,28 +97,32 @@ static int attach_tree(struct cx_child *c, int tree, const char *folder, const s
 	return r;
 }
 
+/* "FOLDER/NAME", or FOLDER alone: the first n letters of `upper`. */
+static const char *in_folder(char *path, const char *upper, size_t n, const char *name)
+{
+	memcpy(path, upper, n);
+	memcpy(path + n, name, strlen(name) + 1);
+	return path;
+}
+
 int cx_rootfs_mount_disk(struct cx_child *c, const char *upper)
 {
-	char folder[PATH_BYTES], image[PATH_BYTES];
+	char folder[PATH_BYTES], path[PATH_BYTES];
 	const char *slash = strrchr(upper, '/');
 	size_t n = slash ? (size_t)(slash - upper) : 0;
 	struct stat look;
 	int tree, r;
 
-	if (n == 0 || n + sizeof "/disk" > sizeof image) {
+	if (n == 0 || n + sizeof "/disk" > sizeof path) {
 		errno = ENAMETOOLONG;
 		return cx_child_fail(c, CX_CALL_open, upper);
 	}
-	memcpy(folder, upper, n);
-	folder[n] = '\0';
-	memcpy(image, upper, n);
-	memcpy(image + n, "/disk", sizeof "/disk");
-	if (fstatat(AT_FDCWD, upper, &look, AT_SYMLINK_NOFOLLOW) < 0)
-		return cx_child_fail(c, CX_CALL_fstat, upper);
-	tree = mount_file(c, image);
+	if (fstatat(AT_FDCWD, in_folder(path, upper, n, "/look"), &look, AT_SYMLINK_NOFOLLOW) < 0)
+		return cx_child_fail(c, CX_CALL_fstat, path);
+	tree = mount_file(c, in_folder(path, upper, n, "/disk"));
 	if (tree < 0)
 		return tree;
-	r = attach_tree(c, tree, folder, &look);
+	r = attach_tree(c, tree, in_folder(folder, upper, n, ""), &look);
 	cx_rootfs_drop(&tree);
 	return r;
 }

@@ -61,8 +61,8 @@ int cx_rootfs_copy_up(struct cx_child *c, int from, int to, const char *path);
 /* child-idmap.c: a user namespace with these maps, or what cx_child_fail returned. */
 int cx_rootfs_map(struct cx_child *c, const char *uids, const char *gids);
 
-/* child-disk.c: mounts the file system in the file "disk" beside `upper` over the directory of both, with a new `upper` (as
- * that one looks) and "work" in it. 0, or what cx_child_fail returned. */
+/* child-disk.c: mounts the file system in the file "disk" over the directory that `upper` shall be in, with a new `upper`
+ * (which looks as "look" beside that file) and "work" in it. 0, or what cx_child_fail returned. */
 int cx_rootfs_mount_disk(struct cx_child *c, const char *upper);
 
 /* close(2), then forget; errno stays. */
