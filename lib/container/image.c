@@ -215,6 +215,8 @@ static int fit_volumes(const struct cx_image_use *u, json_t *spec, json_t *overl
 
 	if (!is_read_only && json_array_size(u->volumes))
 		return json_object_set(overlay, "volumes", u->volumes);
+	if (!mounts && json_object_set_new(spec, "mounts", mounts = json_array()) < 0)
+		return -ENOMEM;
 	json_array_foreach(u->volumes, i, path) {
 		if (is_mounted_on(mounts, json_string_value(path)))
 			continue;
