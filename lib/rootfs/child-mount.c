@@ -100,13 +100,16 @@ static int says_look(const struct cx_child *c, uint64_t options)
 	return 0;
 }
 
+/* What fsmount gave is only a place: its directory is opened. */
 static int copy_look(struct cx_child *c, int from, int to, const char *path)
 {
+	int fd = openat(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	struct stat st;
 
-	if (fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 07777) < 0)
-		return cx_child_fail(c, CX_CALL_write, path);
-	return 0;
+	if (fd < 0 || fstat(from, &st) < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 07777) < 0)
+		r = cx_child_fail(c, CX_CALL_chown, path);
+	cx_rootfs_drop(&fd);
+	return r;
 }
 
 /* tmpcopyup: what lies under the mount is copied before it is covered, and before it may
