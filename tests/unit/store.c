@@ -291,7 +291,7 @@ TEST(layers)
 	CHECK_INT(cx_store_layer_begin(l, names[0], NULL, 0, &layer, NULL), 1);
 	names[3][0] = names[2][0] == 'a' ? 'b' : 'a';
 	memcpy(names[3] + 1, names[2] + 1, CX_LAYER_NAME - 1);
-	CHECK_INT(cx_store_layer_begin(l, names[0], names[3], 0, &layer, NULL), -ENOENT);     /* no such parent */
+	CHECK_INT(cx_store_layer_begin(l, names[0], "../../etc", 0, &layer, NULL), -EINVAL);
 	CHECK_INT(cx_store_layer_begin(l, "../../etc", NULL, 0, &layer, NULL), -EINVAL);
 	CHECK_INT(cx_store_open_layer(s, "../../etc", NULL), -ENOENT);
 	CHECK_INT(cx_store_open_layer(s, names[3], NULL), -ENOENT);
@@ -319,6 +319,38 @@ TEST(layers)
 	fd = cx_store_open_layer(s, names[3], NULL);
 	CHECK(fd >= 0 && faccessat(fd, "file", F_OK, 0) < 0);
 	close(fd);
+	store_give(l);
+	store_end(s);
+}
+
+/* Made side by side, shown in order: one above another that isn't there is held back. */
+TEST(layers_side_by_side)
+{
+	struct cx_store *s = store_new();
+	struct cx_store_lease *l = store_lease(s, CX_LEASE_PROCESS);
+	struct cx_store_layer *layers[3] = { NULL };
+	struct store_image image;
+	char names[3][CX_LAYER_NAME], found[3][CX_LAYER_NAME];
+	conex_error *err = NULL;
+
+	must(store_put_image(l, 1, 3, &image, &err), &err);
+	for (int i = 2; i >= 0; i--)
+		CHECK_INT(cx_store_layer_name(&image.diff_ids[i], &image.diff_ids[i], names[i]), 0);
+	for (int i = 2; i >= 0; i--) {
+		must(cx_store_layer_begin(l, names[i], i ? names[i - 1] : NULL, 0, &layers[i], &err), &err);
+		CHECK_INT(mkdirat(layers[i]->dir, "root", 0755), 0);
+	}
+	CHECK_INT(cx_store_layer_commit(layers[2], 5, NULL), -ENOENT);
+	CHECK_INT(cx_store_layer_commit(layers[1], 5, NULL), -ENOENT);
+	CHECK_INT(store_count("layers"), 0);
+	CHECK_INT(store_count("tmp"), 3);
+	for (int i = 0; i < 3; i++) {
+		must(cx_store_layer_commit(layers[i], 5, &err), &err);
+		cx_store_layer_close(layers[i]);
+	}
+	CHECK_INT(cx_store_find_layers(s, image.diff_ids, 3, found, NULL), 3);
+	CHECK_STR(found[2], names[2]);
+	CHECK_INT(store_count("tmp"), 0);
 	store_give(l);
 	store_end(s);
 }
@@ -587,6 +619,7 @@ int main(void)
 	RUN(names);
 	RUN(whole);
 	RUN(layers);
+	RUN(layers_side_by_side);
 	RUN(layer_names);
 	RUN(long_layer_names);
 	RUN(collecting);
