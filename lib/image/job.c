@@ -335,7 +335,8 @@ static conex_job *job_new(conex *cx, struct cx_job_task *task)
 	if (!job)
 		return NULL;
 	job->cx = cx_context_ref(cx);
-	job->refs = job->has_handle = 1;
+	job->refs = 1;
+	job->has_handle = !task->quiet;
 	job->socket = job->theirs = -1;
 	for (int i = 0; i < FDS_MAX; i++)
 		job->fds[i] = -1;

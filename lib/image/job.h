@@ -27,6 +27,7 @@ struct cx_job_task {
 	struct cx_job_before *before;   /* taken over; NULL: none */
 	const int *fds;
 	int count;
+	int quiet;              /* no CONEX_EVENT_JOB: nobody but the caller knows of it */
 	void *data;             /* comes back in events */
 	void *own;              /* for these: */
 	int (*finish)(void *own, const char *result, conex_error **err);
