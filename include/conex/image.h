@@ -44,11 +44,15 @@ struct conex_image_options {
 int conex_image_import(conex *cx, int fd, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
 
-/* Brings an image from its registry into the store and unpacks its layers there. What is there isn't fetched again, also of
- * pulls that were killed. Speaks OCI's distribution-spec. Owner: *ret is the caller's: conex_job_free.
+/* Brings an image from its registry into the store and unpacks its layers there, each while it comes and several side by side;
+ * the name comes last. What is there isn't fetched again, also of pulls that were killed or cancelled; what another process
+ * fetches just now is waited for, and counts in conex_progress as if it came here. Speaks OCI's distribution-spec.
+ * image: "name", "host/name:tag", "name@sha256:..." (which is then its name). options.platform: of what is for several machines
+ * that one alone gets the name; without it the name leads to all of them, of which this machine's is fetched.
+ * Owner: *ret is the caller's: conex_job_free.
  * Returns: 0; -EINVAL a name or option that can't be; the usual. The job fails with -EACCES not logged in, or not allowed;
  * -ENOENT there is no such image, or none for the platform; -EHOSTUNREACH -ECONNREFUSED -ETIMEDOUT; -EKEYREJECTED its
- * certificate; -EPROTO -EREMOTEIO -ENODATA the registry; -EAGAIN too many requests; and as conex_image_import's.
+ * certificate; -EPROTO -EREMOTEIO -ENODATA -ELOOP the registry; -EAGAIN too many requests; and as conex_image_import's.
  * Threads: any. Since: 0.1 */
 int conex_image_pull(conex *cx, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
