@@ -33,6 +33,7 @@ struct conex_job {
 	int64_t rate_ns;                /* then */
 	void *data, *own;
 	int (*finish)(void *own, const char *result, conex_error **err);
+	void (*ended)(void *own, int socket);
 	void (*forget)(void *own);
 };
 
@@ -74,6 +75,8 @@ static void end(conex_job *job)
 		at = &(*at)->next;
 	if (*at)
 		*at = job->next;
+	if (job->ended)
+		job->ended(job->own, job->socket);
 	cx_closep(&job->socket);
 	post(job);
 	cx_job_unref(job);
@@ -249,6 +252,7 @@ static conex_job *job_new(conex *cx, const struct cx_job_task *task)
 	job->data = task->data;
 	job->own = task->own;
 	job->finish = task->finish;
+	job->ended = task->ended;
 	job->forget = task->forget;
 	job->rate_ns = cx_now_ns(CLOCK_MONOTONIC);
 	return job;

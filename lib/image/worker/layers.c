@@ -21,7 +21,7 @@ static int chain(struct cx_digest *chain_id, const struct cx_digest *diff_id, in
 	return cx_registry_hash(CX_DIGEST_SHA256, text, strlen(text), chain_id);
 }
 
-static int packed_as(enum cx_media media)
+int cx_layer_packed_as(enum cx_media media)
 {
 	return media == CX_MEDIA_LAYER_GZIP ? CX_PACKED_GZIP : media == CX_MEDIA_LAYER_ZSTD ? CX_PACKED_ZSTD : CX_PACKED_TAR;
 }
@@ -32,7 +32,7 @@ static int fill(struct cx_worker *w, struct cx_store_layer *to, const struct cx_
 	cx_autoclose int fd = cx_store_open_blob(to->store, &blob->digest, NULL, err);
 	char digest[CX_DIGEST_TEXT], diff[CX_DIGEST_TEXT];
 	struct cx_packed layer = { .fd = fd, .digest = digest, .diff_id = diff, .size = blob->size,
-		.media = packed_as(blob->media) };
+		.media = cx_layer_packed_as(blob->media) };
 	struct cx_unpack_result result;
 	int r;
 
