@@ -226,9 +226,8 @@ static int begin(struct layout *l, int dir, conex_error **err)
 	l->root = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (l->root < 0)
 		return fail_errno("open", "directory", err);
-	while (flock(l->root, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return fail_errno("flock", "directory", err);
+	while (flock(l->root, LOCK_EX) < 0 && errno == EINTR)
+		;                               /* NFS knows no locks of directories: there one export at a time is the user's care */
 	unlinkat(l->root, PASSING, 0);          /* a dead one's */
 	r = check_version(l, &has_version, err);
 	if (r == 0)

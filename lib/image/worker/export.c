@@ -29,6 +29,16 @@ static int add(struct cx_export *e, const struct cx_piece *p, conex_error **err)
 	return 0;
 }
 
+/* An error that is none after all. */
+static int forgive(conex_error **err)
+{
+	if (err) {
+		conex_error_free(*err);
+		*err = NULL;
+	}
+	return 0;
+}
+
 /* ---- a manifest ---- */
 
 static int check_part(const struct cx_export *e, const struct cx_descriptor *d, conex_error **err)
@@ -64,7 +74,10 @@ static int note_docker(struct cx_export *e, const struct cx_image_manifest *m, c
 		return 0;
 	layers = json_array();
 	for (size_t i = 0; i < m->layer_count; i++)
-		json_array_append_new(layers, blob_path(&m->layers[i].digest));
+		if (json_array_append_new(layers, blob_path(&m->layers[i].digest)) < 0) {
+			json_decref(layers);
+			return cx_fail_memory(err);
+		}
 	json_decref(e->docker);
 	e->docker = *e->place.name.tag ? json_pack("[{s:o, s:[s], s:o}]", "Config", blob_path(&m->config.digest), "RepoTags", e->name,
 		"Layers", layers) : json_pack("[{s:o, s:n, s:o}]", "Config", blob_path(&m->config.digest), "RepoTags", "Layers", layers);
@@ -88,7 +101,7 @@ static int look_at_config(struct cx_export *e, const struct cx_image_manifest *m
 	if (r == 0)
 		r = note_docker(e, m, config, err);
 	else if (!must_match && r == -EINVAL)
-		r = 0;
+		r = forgive(err);
 	cx_image_config_free(config);
 	return r;
 }
@@ -131,20 +144,18 @@ static int take_lines(struct cx_export *e, const struct cx_image_manifest *m, co
 	for (size_t i = 0; i < m->offer_count; i++) {
 		struct taken child;
 		const json_t *line = json_array_get(lines, i);
-		int r = take(e, &m->offers[i].target.digest, depth + 1, &child, err);
+		int r = take(e, &m->offers[i].target.digest, depth + 1, &child, err), is_same;
 
 		if (r == -ENOENT || (r == -EINVAL && !m->offers[i].is_image)) {
-			*ret_same = 0;
+			*ret_same = forgive(err);
 			continue;
 		}
 		if (r < 0)
 			return r;
-		if (cx_digest_equal(&child.piece.digest, &m->offers[i].target.digest)) {
-			json_array_append(kept, (json_t *)line);
-			continue;
-		}
-		*ret_same = 0;
-		json_array_append_new(kept, with_digest(line, &child.piece));
+		is_same = cx_digest_equal(&child.piece.digest, &m->offers[i].target.digest);
+		*ret_same &= is_same;
+		if (json_array_append_new(kept, is_same ? json_copy((json_t *)line) : with_digest(line, &child.piece)) < 0)
+			return cx_fail_memory(err);
 	}
 	return json_array_size(kept) ? 0 : cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, "pull it for some platform first",
 		"store %s: of the index no manifest is there with all its parts", e->place.store->path);
@@ -300,8 +311,10 @@ int cx_export_copy(struct cx_export *e, const struct cx_piece *p, const struct c
 	uint64_t size;
 	int r;
 
-	if (p->text)
+	if (p->text) {
+		e->w->done += p->size;
 		return to->write(to->self, p->text, (size_t)p->size, err);
+	}
 	fd = cx_store_open_blob(e->place.store, &p->digest, &size, err);
 	if (fd < 0)
 		return fd;

@@ -37,15 +37,19 @@ static int is_named(const json_t *line, const struct cx_reference *name)
 	return is && (!strcmp(is, whole) || !strcmp(is, familiar) || (!has_whole && !strcmp(is, name->tag)));
 }
 
-/* Lines that a platform tells apart. */
+/* Is there only one, or do platforms tell them apart? */
 static int is_clear(const json_t *list)
 {
 	const json_t *line;
-	size_t i, plain = 0;
+	size_t i, plain = 0, told = 0;
 
-	json_array_foreach(list, i, line)
-		plain += json_object_get(line, "platform") == NULL;
-	return plain < 2;
+	json_array_foreach(list, i, line) {
+		enum cx_media media = cx_media_of(json_string_value(json_object_get(line, "mediaType")), NULL);
+
+		told += json_object_get(line, "platform") != NULL;
+		plain += media == CX_MEDIA_MANIFEST || media == CX_MEDIA_INDEX;
+	}
+	return told || plain < 2;
 }
 
 /* Of several images in one archive the one of that name; else the platform decides, as in any index. */
