@@ -86,7 +86,8 @@ struct conex_run_options {
 };
 
 /* Runs a program in a new container: conex_plan_new and conex_launch in one. image: one
- * of the store (conex/image.h), whose layers are the root file system, with one of its own above them for what the container
+ * of the store (conex/image.h), or one that is pulled first, as conex_image_pull without options does it: that is waited
+ * for, also with CONEX_RUN_NOWAIT (who doesn't want to wait pulls by himself, before). Its layers are the root file system, with one of its own above them for what the container
  * writes, and whose config says what to run: args come behind its entrypoint. With a user namespace the layers stay root's, and are
  * shown by that one's ids (Linux 5.19). Volumes of its config that no mount of yours lies on end with the container, too:
  * they are part of what it writes, or with CONEX_RUN_READ_ONLY in memory. NULL: a directory (.rootfs), a
@@ -95,7 +96,7 @@ struct conex_run_options {
  * failed start comes as an EXITED event. Starts the context's keeper where needed. On failure
  * nothing is left of the container.
  * Owner: *ret is the caller's: conex_container_free, which leaves the container alone.
- * Returns: 0; before anything was made: as conex_plan_new, and -EINVAL .id or .labels malformed,
+ * Returns: 0; before anything was made: as conex_plan_new, of an image that isn't there as conex_image_pull and its job, and -EINVAL .id or .labels malformed,
  * -EBADF a descriptor that isn't open; then -EEXIST the id is taken; -EACCES no right to make
  * its cgroup; with systemd as driver -ELIBACC no libsystemd, -ETIMEDOUT no answer within 30 s,
  * -ECANCELED its job failed; with .network "pasta" or "slirp4netns" -ENOENT the program isn't installed,

@@ -109,6 +109,8 @@ int cx_undo_play(enum cx_op_code undo, const char *text, void *data)
 		return cx_cni_undo(text, who->run, who->data, NULL);
 	case CX_OP_undo_snapshot:
 		return undo_snapshot(who, text);
+	case CX_OP_undo_tree:
+		return cx_images_remove_tree(text);
 	case CX_OP_undo_hold:
 		return cx_snapshot_let_go(text);
 	case CX_OP_undo_link:
