@@ -109,24 +109,6 @@ int image_needs(char why[IMAGE_WHY], const char *const *programs)
 
 /* ---- servers -------------------------------------------------------------------------------------- */
 
-pid_t image_server_start(const char *const *args, const char *ready, char why[IMAGE_WHY])
-{
-	char path[SPAWN_PATH];
-	pid_t pid = spawn_find(args[0], path);
-
-	if (pid == 0)
-		pid = spawn_program(path, args, IMAGE_SCRATCH "/server-log", NULL);
-	for (int i = 0; pid > 0 && i < 500; i++) {
-		if (image_command(why, "%s", ready) == 0)
-			return pid;
-		if (waitpid(pid, NULL, WNOHANG) == pid)
-			break;
-		usleep(20000);
-	}
-	snprintf(why, IMAGE_WHY, "%s doesn't start", args[0]);
-	return -EIO;
-}
-
 void image_server_end(pid_t *pid)
 {
 	if (*pid <= 0)
@@ -141,6 +123,29 @@ void image_server_end(pid_t *pid)
 	waitpid(*pid, NULL, 0);
 out:
 	*pid = 0;
+}
+
+pid_t image_server_start(const char *const *args, const char *ready, char why[IMAGE_WHY])
+{
+	const char *bound[10] = { "setpriv", "--pdeathsig", "KILL" };   /* it ends with us, however we end */
+	char path[SPAWN_PATH];
+	pid_t pid = spawn_find(args[0], path);
+
+	for (size_t i = 0; args[i] && i < 6; i++)
+		bound[i + 3] = args[i];
+	if (pid == 0 && (pid = spawn_find("setpriv", path)) == 0)
+		pid = spawn_program(path, bound, IMAGE_SCRATCH "/server-log", NULL);
+	for (int i = 0; pid > 0 && i < 500; i++) {
+		if (image_command(why, "%s", ready) == 0)
+			return pid;
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			pid = 0;
+		else
+			usleep(20000);
+	}
+	image_server_end(&pid);
+	snprintf(why, IMAGE_WHY, "%s doesn't start", args[0]);
+	return -EIO;
 }
 
 /* ---- memory --------------------------------------------------------------------------------------- */
