@@ -5,6 +5,7 @@
 # shellcheck source=/dev/null
 . "$CX_SRCDIR/tests/system/box.sh"
 make_box
+unshare -n true 2>/dev/null || skip_all "needs a network namespace"
 [ -x "$CX_BUILDDIR/conex-worker" ] || skip_all "built without images"
 export CONEX_STORE=$box/store CONEX_WORKER=$CX_BUILDDIR/conex-worker
 there=$box/there prefix=$(sed -n 's/^prefix=//p' "$CX_BUILDDIR/pkgconfig/libconex.pc")
@@ -39,9 +40,9 @@ compiles() {
 	${CC:-cc} -Wall -Wextra -Werror $SANITIZED "$box/hello.c" -o "$box/hello" $flags
 }
 
-# Before the image is there: which one is missing, or what is wrong with the store.
+# Before the image is there, and where nobody can be asked for it: which one is missing, or what is wrong with the store.
 missing() {
-	has "$(becomes 1 "$box/hello" 2>&1)" 'hello: .*busybox' &&
+	has "$(becomes 1 unshare -n "$box/hello" 2>&1)" 'hello: .*busybox' &&
 		has "$(CONEX_STORE=store becomes 1 "$box/hello" 2>&1)" "hello: .*CONEX_STORE.*absolute"
 }
 
@@ -74,7 +75,7 @@ unprivileged() {
 	local out
 	chmod 755 "$box/hello"
 	mkdir "$box/home" && chown 65534:65534 "$box/home"
-	out=$(unset CONEX_STORE; HOME=$box/home XDG_RUNTIME_DIR=$box/home becomes 1 setpriv --reuid 65534 --regid 65534 --clear-groups "$box/hello" 2>&1) || return
+	out=$(unset CONEX_STORE; HOME=$box/home XDG_RUNTIME_DIR=$box/home becomes 1 unshare -n setpriv --reuid 65534 --regid 65534 --clear-groups "$box/hello" 2>&1) || return
 	has "$out" '^hello: .*busybox.*: .'
 }
 
