@@ -55,18 +55,6 @@ void image_pull_end(void)
 
 /* ---- conex ---------------------------------------------------------------------------------------- */
 
-/* A library that can't pull yet is missing from the report, not from the build. */
-__attribute__((weak)) int conex_image_pull(conex *cx, const char *image, const struct conex_image_options *options, conex_job **ret,
-	conex_error **err);
-
-static int conex_can(char why[IMAGE_WHY])
-{
-	if (conex_image_pull)
-		return 0;
-	snprintf(why, IMAGE_WHY, "this libconex has no conex_image_pull");
-	return -ENOSYS;
-}
-
 static int pulled(conex *cx, conex_error **err)
 {
 	struct conex_image_options plain = { .size = sizeof plain, .flags = CONEX_IMAGE_PLAIN_HTTP };
@@ -201,8 +189,7 @@ static int floor_pull(int64_t *ret_first_ns, char why[IMAGE_WHY])
 	return r;
 }
 
-const struct image_pull_way image_pull_conex = { .name = "conex", .is_inside = 1, .open = conex_can, .empty = conex_empty,
-	.pull = conex_pull };
+const struct image_pull_way image_pull_conex = { .name = "conex", .is_inside = 1, .empty = conex_empty, .pull = conex_pull };
 const struct image_pull_way image_pull_podman = { .name = "podman", .open = podman_open, .empty = storage_empty,
 	.pull = podman_pull, .close = storage_empty };
 const struct image_pull_way image_pull_skopeo = { .name = "skopeo", .open = podman_open, .empty = storage_empty,
