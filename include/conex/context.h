@@ -19,7 +19,7 @@ struct conex_options {
 	size_t size;
 	uint64_t flags;
 	const char *state;      /* directory; NULL: a private one, gone at close */
-	const char *store;      /* of images: a directory of one file system; NULL: /var/lib/conex */
+	const char *store;      /* of images: a directory of one file system; NULL: $CONEX_STORE, else /var/lib/conex */
 	const char *cgroup;     /* parent for our cgroups; NULL: /conex, or the delegated subtree */
 	int64_t close_ms;       /* how long conex_close may wait; 0: 5,000 */
 	void (*log)(int level, const char *line, void *data); /* NULL: silence; levels as syslog's */

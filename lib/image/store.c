@@ -254,11 +254,15 @@ static int may_go_elsewhere(int r)
 /* As with /run/conex: root of a user namespace is root, but the system's store isn't his. */
 int cx_store_open(const char *path, unsigned flags, struct cx_store **ret, conex_error **err)
 {
+	const char *given = secure_getenv("CONEX_STORE");
 	char user[PATH_MAX];
 	int r;
 
 	if (path)
 		return open_at(path, flags, ret, err);
+	if (given && given[0])
+		return given[0] == '/' ? open_at(given, flags, ret, err)
+			: cx_refuse(err, -EINVAL, "CONEX_STORE", NULL, "%s isn't an absolute path", given);
 	if (geteuid() == 0) {
 		r = open_at(SYSTEM_STORE, flags, ret, err);
 		if (r == 0 || !may_go_elsewhere(r))

@@ -20,9 +20,9 @@ struct cx_store {
 	unsigned flags;
 };
 
-/* NULL: /var/lib/conex, when not root $XDG_DATA_HOME/conex or ~/.local/share/conex (so also for root of a user
+/* NULL: $CONEX_STORE, else /var/lib/conex, when not root $XDG_DATA_HOME/conex or ~/.local/share/conex (so also for root of a user
  * namespace that may not write the first). Made where missing, 0700; -EPERM when it isn't ours, or others may
- * write it; -EPROTONOSUPPORT: a newer library's. Immutable afterwards: any thread may use it, and a fork. */
+ * write it; -EINVAL CONEX_STORE is relative; -EPROTONOSUPPORT: a newer library's. Immutable afterwards: any thread may use it, and a fork. */
 int cx_store_open(const char *path, unsigned flags, struct cx_store **ret, conex_error **err);
 void cx_store_close(struct cx_store *s);
 

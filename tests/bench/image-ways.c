@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "image.h"
 #include "image/worker/decompress.h"
 #include "image/worker/hash.h"
+#include "image/worker/unpack.h"
 #include "spawn.h"
 
 /* ---- ourselves ------------------------------------------------------------------------------------ */
@@ -94,18 +94,17 @@ static int hashes_unpack(const struct image_layer *layer, char *why)
 
 static int program(const char *name, const char *const *args, char *why)
 {
-	char path[SPAWN_PATH], log[] = "/tmp/conex-bench-image/log";
-	int r = spawn_find(name, path);
+	char path[SPAWN_PATH];
+	int r = image_needs(why, (const char *[]){ name, NULL });
 
-	if (r < 0) {
-		snprintf(why, IMAGE_WHY, "%s isn't installed", name);
+	if (r < 0)
 		return r;
-	}
-	r = spawn_wait(spawn_program(path, args, log, NULL));
+	spawn_find(name, path);
+	r = spawn_wait(spawn_program(path, args, IMAGE_LOG, NULL));
 	if (r != 0)
-		snprintf(why, IMAGE_WHY, "%s: status %d (%s)", name, r, log);
+		snprintf(why, IMAGE_WHY, "%s: status %d (" IMAGE_LOG ")", name, r);
 	else
-		unlink(log);
+		unlink(IMAGE_LOG);
 	return r == 0 ? 0 : -EIO;
 }
 
@@ -135,92 +134,14 @@ static int umoci_unpack(const struct image_layer *layer, char *why)
 	return program("umoci", (const char *[]){ "umoci", "unpack", "--image", image, bundle, NULL }, why);
 }
 
-/* ---- a layout for umoci ---------------------------------------------------------------------------- */
-
-static int digest_file(const char *path, char digest[CX_LAYER_DIGEST])
-{
-	static char buffer[1 << 20];
-	struct cx_hash *h = NULL;
-	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
-	ssize_t n;
-
-	if (fd < 0 || cx_hash_new(NULL, "", &h, NULL) < 0)
-		return -EIO;
-	while ((n = read(fd, buffer, sizeof buffer)) > 0)
-		cx_hash_add(h, buffer, (size_t)n);
-	r = cx_hash_end(h, digest);
-	cx_hash_free(h);
-	close(fd);
-	return r;
-}
-
-static int write_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-	int good = f && fputs(text, f) >= 0;
-
-	return f && fclose(f) == 0 && good ? 0 : -EIO;
-}
-
-/* A blob of its text; the digest's hexadecimal part. */
-static int write_blob(const char *layout, const char *text, char digest[CX_LAYER_DIGEST])
-{
-	char path[512], passing[512];
-
-	snprintf(passing, sizeof passing, "%s/passing", layout);
-	if (write_file(passing, text) < 0 || digest_file(passing, digest) < 0)
-		return -EIO;
-	snprintf(path, sizeof path, "%s/blobs/sha256/%s", layout, digest + 7);
-	return rename(passing, path) < 0 ? -errno : 0;
-}
-
-int image_layout_make(struct image_layer *l, char why[IMAGE_WHY])
-{
-	static const char *const media[] = { [IMAGE_PLAIN] = "", [IMAGE_GZIP] = "+gzip", [IMAGE_ZSTD] = "+zstd" };
-	char text[2048], config[CX_LAYER_DIGEST], manifest[CX_LAYER_DIGEST], command[5000];
-	struct stat st;
-	int n, r;
-
-	snprintf(command, sizeof command, "rm -rf %s && mkdir -p %s/blobs/sha256", l->layout, l->layout);
-	if (system(command) != 0 || digest_file(l->archive, l->digest) < 0 || digest_file(l->plain, l->diff_id) < 0
-		|| stat(l->archive, &st) < 0) {
-		snprintf(why, IMAGE_WHY, "no layout can be made in %s", l->layout);
-		return -EIO;
-	}
-	snprintf(command, sizeof command, "ln -s $(realpath %s) %s/blobs/sha256/%s", l->archive, l->layout, l->digest + 7);
-	r = system(command) == 0 ? 0 : -EIO;
-	n = snprintf(text, sizeof text, "{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{},\"rootfs\":{\"type\":\"layers\","
-		"\"diff_ids\":[\"%s\"]}}", l->diff_id);
-	r |= write_blob(l->layout, text, config);
-	n = snprintf(text, sizeof text, "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":{\"mediaType\":"
-		"\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":%d},\"layers\":[{\"mediaType\":"
-		"\"application/vnd.oci.image.layer.v1.tar%s\",\"digest\":\"%s\",\"size\":%lld}]}", config, n, media[l->media], l->digest,
-		(long long)st.st_size);
-	r |= write_blob(l->layout, text, manifest);
-	snprintf(text, sizeof text, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":"
-		"\"%s\",\"size\":%d,\"annotations\":{\"org.opencontainers.image.ref.name\":\"latest\"}}]}", manifest, n);
-	snprintf(command, sizeof command, "%s/index.json", l->layout);
-	r |= write_file(command, text);
-	snprintf(command, sizeof command, "%s/oci-layout", l->layout);
-	r |= write_file(command, "{\"imageLayoutVersion\":\"1.0.0\"}");
-	return r ? -EIO : 0;
-}
-
-void image_layout_remove(const struct image_layer *layer)
-{
-	char command[200];
-
-	snprintf(command, sizeof command, "rm -rf %s", layer->layout);
-	if (system(command) != 0)
-		fprintf(stderr, "bench-image: %s is still there\n", layer->layout);
-}
-
 enum { ALL = IMAGE_PLAIN | IMAGE_GZIP | IMAGE_ZSTD, PACKED = IMAGE_GZIP | IMAGE_ZSTD };
 
-const struct image_way image_conex = { "conex", ALL, 0, conex_unpack };
-const struct image_way image_floor = { "floor-decompress", PACKED, 1, floor_unpack };
-const struct image_way image_hashes = { "floor-hashes", ALL, 1, hashes_unpack };
-const struct image_way image_tar_plain = { "floor-tar", ALL, 1, tar_plain_unpack };
-const struct image_way image_tar = { "tar", PACKED, 0, tar_unpack };
-const struct image_way image_bsdtar = { "bsdtar", ALL, 0, bsdtar_unpack };
-const struct image_way image_umoci = { "umoci", IMAGE_GZIP, 0, umoci_unpack };
+const struct image_way image_conex = { .name = "conex", .reads = ALL, .is_inside = 1, .unpack = conex_unpack };
+const struct image_way image_floor = { .name = "floor-decompress", .reads = PACKED, .is_floor = 1, .is_inside = 1,
+	.unpack = floor_unpack };
+const struct image_way image_hashes = { .name = "floor-hashes", .reads = ALL, .is_floor = 1, .is_inside = 1,
+	.unpack = hashes_unpack };
+const struct image_way image_tar_plain = { .name = "floor-tar", .reads = ALL, .is_floor = 1, .unpack = tar_plain_unpack };
+const struct image_way image_tar = { .name = "tar", .reads = PACKED, .unpack = tar_unpack };
+const struct image_way image_bsdtar = { .name = "bsdtar", .reads = ALL, .unpack = bsdtar_unpack };
+const struct image_way image_umoci = { .name = "umoci", .reads = IMAGE_GZIP, .unpack = umoci_unpack };

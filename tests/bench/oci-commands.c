@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include "bench.h"
 #include "oci.h"
+#include "peak.h"
 
 enum { TRIES = 3, PATIENCE_MS = 10000 };
 
@@ -244,6 +245,20 @@ static int repeat(struct call *c, const struct setup *s, const struct runtime *r
 	return result;
 }
 
+struct execution { const char *program, *log; const char *const *args; };
+
+static int execute(void *data)
+{
+	const struct execution *e = data;
+	int null = open("/dev/null", O_RDWR), to = open(e->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(to, 2);
+	execv(e->program, (char **)e->args);
+	_exit(127);
+}
+
 static int measure_memory(struct call *c, const struct setup *s, const struct runtime *r, double *kib)
 {
 	char dir[128], id[64];
@@ -251,7 +266,7 @@ static int measure_memory(struct call *c, const struct setup *s, const struct ru
 
 	snprintf(id, sizeof id, "%s-run", r->name);
 	if (peak == 0)
-		peak = oci_peak(c->program, LINE(c, "run", "--bundle", dir, id), c->log);
+		peak = bench_peak(execute, &(struct execution){ c->program, c->log, LINE(c, "run", "--bundle", dir, id) }, 1);
 	*kib = (double)peak;
 	return peak > 0 ? 0 : peak < -1000 ? (int)(-1000 - peak) : (int)peak;
 }

@@ -43,8 +43,4 @@ void world_stop(struct world *w);
 /* oci-commands.c: one request, carried out. */
 void oci_serve(const struct setup *s, const struct runtime *r, const struct oci_request *q, struct oci_reply *a);
 
-/* oci-memory.c: the most that one of the program's processes ever had resident, in KiB; or -errno, or
- * its exit status as -1000 - status. */
-long oci_peak(const char *program, const char *const *args, const char *log);
-
 #endif

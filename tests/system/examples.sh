@@ -1,19 +1,10 @@
 #!/bin/bash
-# Every example runs, and what it says is true.
+# Every example runs, and what it says is true; hello and import in readme.sh.
 # shellcheck disable=SC2154 # box, examples: of box.sh
 # shellcheck source=/dev/null
 . "$CX_SRCDIR/tests/system/box.sh"
 make_box
 root=$box/root
-
-hello() {
-	local out
-	out=$("$examples/hello" "$root") && has "$out" '^hello from a container$' || return
-	out=$(becomes 3 "$examples/hello" "$root" sh -c 'echo $$; hostname; exit 3') || return
-	has "$out" '^1$' '^[a-z]{12}$'
-	has "$(becomes 1 "$examples/hello" "$root" no-such-program 2>&1)" 'exec: .*no-such-program' || return
-	has "$(becomes 2 "$examples/hello" 2>&1)" usage
-}
 
 # Its report names what was isolated, the limit that was hit, what that took.
 limits() {
@@ -95,12 +86,12 @@ c.sendall(b"from outside\n")'; }
 	read -r port <&"${server[0]}" || return
 	out=$(becomes 1 "$examples/broker" "$root" 127.0.0.1 "$port" nc 127.0.0.1 $((port - 1)) 2>&1) &&
 		has "$out" 'ermission denied' &&
-		becomes 1 "$examples/hello" "$root" nc 127.0.0.1 "$port" &&
+		becomes 1 "$examples/errors" "$root" nc 127.0.0.1 "$port" &&
 		[ "$("$examples/broker" "$root" 127.0.0.1 "$port" nc 127.0.0.1 "$port")" = 'from outside' ] || return
 	has "$(becomes 2 "$examples/broker" 2>&1)" usage
 }
 
-for test in hello limits many many_that_cant netns judge errors explain cgroup broker; do
+for test in limits many many_that_cant netns judge errors explain cgroup broker; do
 	check $test $test
 done
 check 'nothing is mounted' sh -c "! grep '$box' /proc/self/mountinfo"
