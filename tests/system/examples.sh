@@ -91,7 +91,17 @@ c.sendall(b"from outside\n")'; }
 	has "$(becomes 2 "$examples/broker" 2>&1)" usage
 }
 
-for test in limits many many_that_cant netns judge errors explain cgroup broker; do
+# With a store of its own, and no registry behind any port: nothing is made. (Pulls that work: tests/system/pull.c.)
+pull() {
+	[ -x "$CX_BUILDDIR/conex-worker" ] || return 0
+	local out
+	has "$(becomes 2 "$examples/pull" 2>&1)" usage || return
+	out=$(becomes 1 unshare -mn --propagation private sh -c 'ip link set lo up && mount -t tmpfs tmpfs /var/lib &&
+		CONEX_WORKER=$1 exec "$2" 127.0.0.1:5/nobody/there:1 "$3"' sh "$CX_BUILDDIR/conex-worker" "$examples/pull" "$box/pulled" 2>&1) || return
+	has "$out" 'pull: .*127\.0\.0\.1:5' '[Rr]efused' && [ ! -e "$box/pulled" ]
+}
+
+for test in limits many many_that_cant netns judge errors explain cgroup broker pull; do
 	check $test $test
 done
 check 'nothing is mounted' sh -c "! grep '$box' /proc/self/mountinfo"
