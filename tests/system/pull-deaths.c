@@ -192,6 +192,7 @@ TEST(events)
 		seen++;
 	}
 	CHECK(halves > 0);
+	open_gate();
 	CHECK_INT(conex_job_wait(job, -1, &box.err), 1);
 	GOOD(conex_job_progress(job, &p, &box.err));
 	CHECK(p.done_bytes == p.total_bytes && p.unpacked_bytes > 1800000 && p.done_layers == 4 && p.total_layers == 4);
