@@ -1,5 +1,5 @@
-/* Describes a registry to the worker: what the caller's options, the environment and the files of credentials say. The
- * host's environment counts here, and nowhere else in the library: it is where proxies, and who we are, are told. */
+/* Describes a registry to the worker: what the caller's options, the environment and the files of credentials say. That the
+ * host's environment counts is an exception, since proxies, and who we are, are told there. */
 #include "image/remote.h"
 #include "base/error.h"
 #include "image/credentials.h"

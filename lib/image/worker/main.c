@@ -134,7 +134,12 @@ int cx_worker_watch(struct cx_worker *w, conex_error **err)
 
 /* ---- the task ---- */
 
-const struct cx_worker_task cx_worker_tasks[] = { { "import", cx_task_import }, { "pull", cx_task_pull }, { NULL, NULL } };
+const struct cx_worker_task cx_worker_tasks[] = {
+	{ "import", cx_task_import },
+	{ "pull", cx_task_pull },
+	{ "push", cx_task_push },
+	{ NULL, NULL }
+};
 
 static int read_task(struct cx_worker *w, conex_error **err)
 {
@@ -142,6 +147,9 @@ static int read_task(struct cx_worker *w, conex_error **err)
 	ssize_t n = cx_file_load(AT_FDCWD, "/proc/self/fd/4", TASK_MAX, &text);
 
 	w->task = n > 0 ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	if (n > 0)
+		explicit_bzero(text, (size_t)n);        /* who we are to registries */
+	close(CX_WORKER_TASK);
 	return w->task ? 0 : cx_fail(err, CONEX_STAGE_IMAGE, n < 0 ? (int)n : -EBADMSG, NULL, NULL, "the worker's task");
 }
 

@@ -32,6 +32,9 @@ int cx_task_import(struct cx_worker *w, char **result, conex_error **err);
 /* pull.c: an image from its registry, under a name. */
 int cx_task_pull(struct cx_worker *w, char **result, conex_error **err);
 
+/* push.c: an image of the store, to the registry of its name ("remote"). */
+int cx_task_push(struct cx_worker *w, char **result, conex_error **err);
+
 /* blobs.c: bytes into the store. `read` as read(2), but -errno and an error. */
 struct cx_source { ssize_t (*read)(void *self, void *to, size_t size, conex_error **err); void *self; };
 int cx_blob_bring(struct cx_worker *w, struct cx_store_lease *l, const struct cx_digest *want, uint64_t size,
