@@ -23,19 +23,21 @@ static void check_resumed(const char *what, int i)
 
 /* ---- killed ---- */
 
-/* "slow" takes about a second: anywhere in it. */
-static void sleep_a_while(void)
+/* "slow" takes about a second: anywhere in it, or rather early. */
+enum { ANY_TIME_US = 1200000, EARLY_US = 300000 };
+
+static void sleep_a_while(int most_us)
 {
-	usleep((useconds_t)(rand() % 1200000));
+	usleep((useconds_t)(rand() % most_us));
 }
 
-static int kill_worker(void)
+static int kill_worker(int most_us)
 {
 	conex_job *job = begin_pull(box.cx, named("slow", "1"), PLAIN(.data = NULL));
 	pid_t pid;
 	int r;
 
-	sleep_a_while();
+	sleep_a_while(most_us);
 	pid = worker_of(box.cx);
 	if (pid)
 		kill(pid, SIGKILL);
@@ -71,7 +73,7 @@ static int kill_host(void)
 	close(link[1]);
 	CHECK_INT(read(link[0], &keeper, sizeof keeper), sizeof keeper);
 	close(link[0]);
-	sleep_a_while();
+	sleep_a_while(ANY_TIME_US);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	CHECK(is_gone(keeper));
@@ -84,7 +86,7 @@ TEST(killed)
 
 	srand((unsigned)getpid());
 	for (int i = 0; i < rounds; i++) {
-		hit += i % 2 ? kill_host() : kill_worker();
+		hit += i % 2 ? kill_host() : kill_worker(ANY_TIME_US);
 		check_resumed(i % 2 ? "host" : "worker", i);
 		empty_store();
 	}
@@ -97,7 +99,7 @@ TEST(killed_again_and_again)
 {
 	int n = 0;
 
-	while (n < 50 && kill_worker())
+	while (n < 50 && kill_worker(n < 10 ? EARLY_US : ANY_TIME_US))
 		n++;
 	printf("# killed %d times\n", n);
 	CHECK(n < 50);
@@ -192,6 +194,7 @@ TEST(events)
 		seen++;
 	}
 	CHECK(halves > 0);
+	open_gate();
 	CHECK_INT(conex_job_wait(job, -1, &box.err), 1);
 	GOOD(conex_job_progress(job, &p, &box.err));
 	CHECK(p.done_bytes == p.total_bytes && p.unpacked_bytes > 1800000 && p.done_layers == 4 && p.total_layers == 4);

@@ -133,11 +133,16 @@ static inline pid_t worker_of(conex *cx)
 	return 0;
 }
 
+static inline int is_dead(pid_t pid)
+{
+	return kill(pid, 0) < 0 || *status_of(pid, "State") == 'Z';
+}
+
 static inline int is_gone(pid_t pid)
 {
-	for (int i = 0; i < 3000 && kill(pid, 0) == 0; i++)
+	for (int i = 0; i < 3000 && !is_dead(pid); i++)
 		usleep(10000);
-	return kill(pid, 0) < 0;
+	return is_dead(pid);
 }
 
 /* Until the server was asked so. */

@@ -42,12 +42,15 @@ static int is_by_twin(const struct cx_layer *y)
 }
 
 /* A tenth of a second of another's work. 0, -ECANCELED */
-static int look_on(struct cx_layer *y, uint64_t partial)
+static int look_on(struct cx_layer *y, uint64_t partial, int is_first)
 {
 	struct cx_layers *l = y->all;
 	int r;
 
-	cx_worker_step(l->w, "layer %zu of %zu: another process is at it", (size_t)(y - l->list) + 1, l->count);
+	if (is_first)
+		cx_worker_step(l->w, "layer %zu of %zu: another process is at it", (size_t)(y - l->list) + 1, l->count);
+	else
+		cx_worker_tell(l->w);
 	pthread_mutex_lock(&l->lock);
 	set_others(y, partial);
 	r = cx_layers_pause(l);
@@ -69,7 +72,7 @@ static int begin_blob(struct cx_layer *y, conex_error **err)
 			if (r != -EBUSY)
 				break;
 		}
-		r = look_on(y, cx_store_partial(p->store, digest));
+		r = look_on(y, cx_store_partial(p->store, digest), tick == 0);
 		if (r < 0)
 			break;
 	}
@@ -106,7 +109,7 @@ static int begin_place(struct cx_layer *y, int wait, conex_error **err)
 			r = cx_store_layer_begin(lease, y->name, y->parent, 0, &y->place, &why);
 		if (r != -EBUSY || !wait)
 			break;
-		r = look_on(y, y->others);
+		r = look_on(y, y->others, tick == 0);
 		r = r < 0 ? r : -EBUSY;
 	}
 	y->is_there = r == 1;

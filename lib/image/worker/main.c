@@ -39,6 +39,7 @@ static void tell(struct cx_worker *w)
 	m.progress.done = __atomic_load_n(&w->done, __ATOMIC_RELAXED) + __atomic_load_n(&w->others, __ATOMIC_RELAXED);
 	m.progress.total = __atomic_load_n(&w->total, __ATOMIC_RELAXED);
 	m.progress.unpacked = __atomic_load_n(&w->unpacked, __ATOMIC_RELAXED);
+	__atomic_store_n(&w->told, m.progress.done + m.progress.unpacked, __ATOMIC_RELAXED);
 	m.progress.done_layers = __atomic_load_n(&w->done_layers, __ATOMIC_RELAXED);
 	m.progress.total_layers = __atomic_load_n(&w->total_layers, __ATOMIC_RELAXED);
 	if (m.progress.total && m.progress.done > m.progress.total)
@@ -96,12 +97,24 @@ static void tell_failure(struct cx_worker *w, const conex_error *e)
 
 /* ---- the host's end ---- */
 
-static void *watch(void *socket)
+/* What came just after something was told, and nothing more since. */
+static void tell_rest(struct cx_worker *w)
 {
-	struct pollfd p = { .fd = *(int *)socket };
+	uint64_t now = __atomic_load_n(&w->done, __ATOMIC_RELAXED) + __atomic_load_n(&w->others, __ATOMIC_RELAXED)
+		+ __atomic_load_n(&w->unpacked, __ATOMIC_RELAXED);
 
-	while (poll(&p, 1, -1) < 0 && errno == EINTR)
-		;
+	if (now != __atomic_load_n(&w->told, __ATOMIC_RELAXED))
+		cx_worker_tell(w);
+}
+
+static void *watch(void *worker)
+{
+	struct cx_worker *w = worker;
+	struct pollfd p = { .fd = w->socket };
+	int n;
+
+	while ((n = poll(&p, 1, TELL_NS / 1000000)) == 0 || (n < 0 && errno == EINTR))
+		tell_rest(w);
 	_exit(0);       /* nobody would hear how it ends; what was fetched stays */
 	return NULL;
 }
@@ -115,7 +128,7 @@ int cx_worker_watch(struct cx_worker *w, conex_error **err)
 	if (r == 0)
 		r = pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
 	if (r == 0)
-		r = pthread_create(&thread, &a, watch, &w->socket);
+		r = pthread_create(&thread, &a, watch, w);
 	return r ? cx_fail(err, CONEX_STAGE_IMAGE, -r, "pthread_create", NULL, "conex-worker") : 0;
 }
 

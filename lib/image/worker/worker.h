@@ -16,7 +16,8 @@ struct cx_worker {
 	uint32_t done_layers, total_layers;
 	pthread_mutex_t lock;   /* of: */
 	char step[128];
-	int64_t told_ns;
+	int64_t told_ns;        /* when it was told last, and what: */
+	uint64_t told;
 };
 
 /* Tells the host how far it is, where a tenth of a second has passed since. Never blocks. */
