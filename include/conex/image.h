@@ -42,7 +42,7 @@ struct conex_image_options {
 
 /* Brings an image out of an archive into the store, under a name, and unpacks its layers there: an OCI layout (as tar,
  * packed or not, or the descriptor of its directory) or what docker save and podman save write. Of several images in one
- * archive the one of that name; else the platform chooses. Every byte's digest is compared before anything has a name.
+ * archive the one of that name (the tag alone counts where tools write no more); else the platform chooses. Every byte's digest is compared before anything has a name.
  * fd: a file, a pipe or a directory; it stays the caller's. image: "name", "host/name:tag"; options: NULL for the defaults.
  * Owner: *ret is the caller's: conex_job_free.
  * Returns: 0; -EINVAL a name or option that can't be; -EBADF; -EOPNOTSUPP without privileges; the usual. The job fails with
@@ -75,16 +75,34 @@ int conex_image_pull(conex *cx, const char *image, const struct conex_image_opti
 int conex_image_push(conex *cx, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
 
-/* Unpacks an image of the store into a new directory, all layers in one tree. Owner: *ret is the caller's: conex_job_free.
- * Returns: 0; -EINVAL; -EEXIST the directory is there; the usual. The job fails with -ENOENT there is no such image, and as
- * conex_image_import's; then there is no directory.
+/* Unpacks an image of the store into a new directory, all layers in one tree: what they hide is gone, owners, modes, times, links,
+ * attributes and devices are as the layers have them. The directory gets its name when every digest was right and all is
+ * on the disk; until then there is one called .unpack-... beside it, which goes whoever dies (only the machine's end leaves
+ * it). directory: absolute, or from where the host is at the call; its parent has to be there. Of an image of several platforms
+ * options.platform says which, NULL: this machine's; one of a single platform is unpacked whatever it is for, unless a
+ * platform was asked for. Nothing is unpacked in the store.
+ * Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EINVAL a name, an option or a path that can't be; -ENOENT no such image in the store, or no parent; -EEXIST the
+ * directory is there; -ENOTDIR -ENAMETOOLONG; -EACCES -EROFS its parent can't be written; -EOPNOTSUPP without privileges; the
+ * usual. The job fails with -EEXIST somebody has made it meanwhile; -EBADMSG a blob of the store is broken; -ENOENT it is
+ * missing, or there is none of that platform; -E2BIG beyond a limit; -ENOSPC and the like. Then there is no directory.
  * Threads: any. Since: 0.1 */
 int conex_image_unpack(conex *cx, const char *image, const char *directory, const struct conex_image_options *options,
 	conex_job **ret, conex_error **err);
 
-/* Writes an image of the store as an OCI layout: into a directory whose descriptor it gets, else as tar (which docker load
- * reads, too). fd stays the caller's. Owner: *ret is the caller's: conex_job_free.
- * Returns: 0; -EINVAL; -EBADF; the usual. The job fails with -ENOENT there is none, and errors of writing.
+/* Writes an image of the store as an OCI layout, under its whole name (io.containerd.image.name) and its tag
+ * (org.opencontainers.image.ref.name); every byte is hashed before it counts.
+ * fd: a file, a pipe or a stream's socket gets it as tar from where it stands, the same bytes each time, with Docker's
+ * manifest.json besides: docker load and podman load read it. What was written when the job fails stays, without an
+ * end and without an index. A directory becomes a layout, or gets one image more: one of that name is replaced, others
+ * stay; index.json changes when all is there, and on failure everything is as before. It stays the caller's.
+ * options.platform: of several that one alone. NULL: all that are in the store with all their parts; where some aren't, an
+ * index of those that are, so conex_job_result (the digest of what was written) isn't the image's.
+ * Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EBADF fd isn't open, or not for writing; -EINVAL a name, an option or a descriptor that can't be; -ENOENT no
+ * such image in the store; the usual. The job fails with -EPIPE who reads has ended; -ENOSPC -EFBIG -EROFS and the like;
+ * -EBADMSG a blob of the store is broken; -ENOENT it is missing, or there is none of that platform; -EPROTONOSUPPORT -EINVAL
+ * -ENOTDIR the directory holds something else.
  * Threads: any. Since: 0.1 */
 int conex_image_export(conex *cx, const char *image, int fd, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);

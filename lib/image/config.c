@@ -88,7 +88,8 @@ static int read_diff_ids(struct cx_image_config *c, conex_error **err)
 	return r;
 }
 
-/* History may be left out, also that of an image below whose maker kept none; but no more steps than layers. */
+/* History may be left out, also of the layers that somebody else's are built upon (buildah and umoci add theirs alone); but
+ * it has no steps that made layers which aren't there. */
 static int check_history(const struct cx_image_config *c, conex_error **err)
 {
 	const json_t *list = cx_json_at(c->root, "history");

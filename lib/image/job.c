@@ -99,6 +99,8 @@ static void end(conex_job *job)
 		at = &(*at)->next;
 	if (*at)
 		*at = job->next;
+	if (job->task.ended)
+		job->task.ended(job->task.own, job->socket);
 	cx_closep(&job->socket);
 	let_go(job);
 	post(job);

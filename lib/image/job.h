@@ -20,8 +20,9 @@ struct cx_job_before {
 };
 
 /* Executes conex-worker, by the keeper, with the task (taken over) and `count` descriptors, which stay the caller's.
- * `finish` is called with the lock when the worker has said that all went well, and may still fail the job; it and
- * `forget`, which is called once in the end whatever happens, may be NULL. */
+ * `finish` is called with the lock when the worker has said that all went well, and may still fail the job. `ended` is
+ * called with the lock when it is dead or dies just now (then the socket hangs up; -1: it has), before anybody hears
+ * how it ended; not for one that never ran. `forget` is called once in the end whatever happens. All may be NULL. */
 struct cx_job_task {
 	json_t *json;           /* may have secrets: it is wiped */
 	struct cx_job_before *before;   /* taken over; NULL: none */
@@ -31,6 +32,7 @@ struct cx_job_task {
 	void *data;             /* comes back in events */
 	void *own;              /* for these: */
 	int (*finish)(void *own, const char *result, conex_error **err);
+	void (*ended)(void *own, int socket);
 	void (*forget)(void *own);
 };
 int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_error **err);

@@ -72,6 +72,9 @@ TEST(sparse)
 
 	CHECK(c && !c->cmd && !c->env && !*c->user && !*c->directory && !c->stop_signal && !c->layer_count);
 	cx_image_config_free(c);
+	c = must_parse("{'architecture':'amd64','os':'linux'," ROOTFS("'$','$'") ",'history':[{'empty_layer':true},{}]}");
+	CHECK(c && c->layer_count == 2);        /* history of what was built upon something without one */
+	cx_image_config_free(c);
 	c = must_parse(RUNS("'Cmd':null,'Entrypoint':[],'Env':null,'Volumes':null,'Labels':null,'StopSignal':'',"
 		"'Healthcheck':{'Test':['NONE']},'ExposedPorts':{}"));
 	CHECK(c && !c->cmd && !c->entrypoint && !c->health.test);

@@ -121,7 +121,7 @@ static int begin_place(struct cx_layer *y, int wait, conex_error **err)
 
 /* ---- unpacking -------------------------------------------------------------------------------- */
 
-static int packed_as(enum cx_media media)
+int cx_layer_packed_as(enum cx_media media)
 {
 	return media == CX_MEDIA_LAYER_GZIP ? CX_PACKED_GZIP : media == CX_MEDIA_LAYER_ZSTD ? CX_PACKED_ZSTD : CX_PACKED_TAR;
 }
@@ -161,7 +161,7 @@ static int unpack(struct cx_layer *y, struct cx_packed *from, conex_error **err)
 	from->digest = digest;
 	from->diff_id = diff_id;
 	from->size = y->blob->size;
-	from->media = packed_as(y->blob->media);
+	from->media = cx_layer_packed_as(y->blob->media);
 	from->unpacked = &l->w->unpacked;
 	r = cx_unpack_layer(y->place->dir, "root", from, &l->place->unpack, &result, err);
 	give_place(l);

@@ -135,9 +135,11 @@ int cx_worker_watch(struct cx_worker *w, conex_error **err)
 /* ---- the task ---- */
 
 const struct cx_worker_task cx_worker_tasks[] = {
+	{ "export", cx_task_export },
 	{ "import", cx_task_import },
 	{ "pull", cx_task_pull },
 	{ "push", cx_task_push },
+	{ "unpack", cx_task_unpack },
 	{ NULL, NULL }
 };
 

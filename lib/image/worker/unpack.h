@@ -55,6 +55,7 @@ struct cx_unpack_options {
 	const struct cx_id_range *uids, *gids; /* none: ids as they are. An id that isn't in them is refused */
 	size_t uid_count, gid_count;
 	struct cx_unpack_limits limits;
+	const char *passing;            /* the name of its own, for who has to know it before; NULL: a random one */
 };
 
 /* What was seen in one layer. */
