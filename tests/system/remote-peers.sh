@@ -68,7 +68,7 @@ built() {
 	container=$(buildah from --quiet --tls-verify=false --signature-policy "$box/policy.json" "$plain/ours:1") || return
 	echo theirs >"$box/theirs"
 	buildah copy --quiet "$container" "$box/theirs" /srv/theirs && rm -f "$(buildah mount "$container")/srv/kept" &&
-		buildah config --cmd "cat theirs; ls" --entrypoint '["/bin/sh", "-c"]' "$container" &&
+		buildah config --cmd '' --entrypoint '["/bin/sh", "-c", "cat theirs; ls"]' "$container" &&
 		buildah commit --quiet --signature-policy "$box/policy.json" "$container" "$name" || return
 	buildah rm "$container" >/dev/null
 	buildah push --quiet --tls-verify=false --signature-policy "$box/policy.json" "$@" "$name" "docker://$plain/$name"
@@ -79,7 +79,7 @@ from_buildah() {
 		case $name in
 		plain) options=(--format oci) ;;
 		docker) options=(--format v2s2) ;;
-		zstd) options=(--format oci --compression-format zstd --force-compression) ;;
+		zstd) options=(--format oci --compression-format zstd) ;;
 		esac
 		built "built-$name:1" "${options[@]}" || return
 		gone
