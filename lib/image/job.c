@@ -2,6 +2,7 @@
  * that it is dead the keeper says. */
 #include "image/job.h"
 #include "image/protocol.h"
+#include "image/refuse.h"
 #include "base/error.h"
 #include "base/options.h"
 #include "base/path.h"
@@ -81,18 +82,20 @@ static void end(conex_job *job)
 
 /* ---- what the worker says ---- */
 
+/* Strangers' bytes may have taken it over: its numbers and words are looked at as theirs would be. */
+enum { ERRNO_END = 4096, SHOWN = CX_WORK_BYTES };
+
 static void take_progress(conex_job *job, const struct cx_work *w, const char *step)
 {
 	int64_t now = cx_now_ns(CLOCK_MONOTONIC), passed = now - job->rate_ns;
 
 	job->progress = *w;
 	if (!job->step || strcmp(job->step, step)) {
-		char *copy = strdup(step);
+		cx_autostr text = { .data = NULL };
 
-		if (copy) {
-			free(job->step);
-			job->step = copy;
-		}
+		cx_image_quote(&text, step, SHOWN);
+		free(job->step);
+		job->step = cx_str_take(&text);
 	}
 	if (passed >= RATE_MS * INT64_C(1000000) || !job->rate) {
 		job->rate = passed > 0 && w->progress.done > job->rate_bytes
@@ -105,21 +108,29 @@ static void take_progress(conex_job *job, const struct cx_work *w, const char *s
 
 static void take_failure(conex_job *job, const struct cx_work *w, const char *bytes)
 {
-	const char *part[3] = { "", "", "" }, *at = bytes, *last = bytes + w->size;
+	const char *at = bytes, *last = bytes + w->size;
+	struct cx_str part[3] = { { .data = NULL } };
+	int stage = w->failed.stage;
 
 	for (int i = 0; i < 3 && at < last; i++) {
-		part[i] = at;
+		cx_image_quote(&part[i], at, SHOWN);
 		at += strlen(at) + 1;
 	}
-	job->state = w->failed.code < 0 ? w->failed.code : -EIO;
-	cx_fail(&job->error, w->failed.stage, job->state, *part[1] ? part[1] : NULL, *part[2] ? part[2] : NULL, "%s", part[0]);
+	job->state = w->failed.code < 0 && w->failed.code > -ERRNO_END ? w->failed.code : -EIO;
+	if (stage < CONEX_STAGE_NONE || stage > CONEX_STAGE_TEARDOWN)
+		stage = CONEX_STAGE_IMAGE;
+	cx_fail(&job->error, stage, job->state, part[1].data, part[2].data, "%s", part[0].data ? part[0].data : "");
+	for (int i = 0; i < 3; i++)
+		cx_str_free(&part[i]);
 }
 
 static void take_result(conex_job *job, const char *bytes)
 {
+	cx_autostr text = { .data = NULL };
 	int r;
 
-	job->result = strdup(bytes);
+	cx_image_quote(&text, bytes, SHOWN);
+	job->result = cx_str_take(&text);
 	r = job->result ? 0 : cx_fail_memory(&job->error);
 	if (r == 0 && job->finish)
 		r = job->finish(job->own, job->result, &job->error);

@@ -47,7 +47,7 @@ static int locked(int (*try)(void))
 /* Nothing beside the place of work has changed. */
 static void same(void)
 {
-	char *now = box_look(&box);
+	char *now = tree_look(box.canary);
 
 	CHECK_STR(now, box.before);
 	CHECK_INT(faccessat(box.dir, "beside", F_OK, 0), 0);
@@ -93,7 +93,7 @@ TEST(files)
 	int (*const refused[])(void) = { read_elsewhere, read_process, list_elsewhere, write_elsewhere, make_elsewhere,
 		remove_elsewhere, climb };
 
-	box_write(box.out, "mine", "mine");
+	tree_write(box.out, "mine", "mine");
 	CHECK_INT(locked(work_inside), 0);
 	if (!has_landlock()) {
 		printf("# no Landlock here\n");
@@ -300,7 +300,7 @@ int main(void)
 	}
 	if (!box_make(&box))
 		return 1;
-	box_write(box.dir, "beside", "beside");
+	tree_write(box.dir, "beside", "beside");
 	RUN(files);
 	RUN(processes);
 	RUN(connections);

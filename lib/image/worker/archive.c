@@ -2,6 +2,7 @@
  * are a stranger's and are never opened; they are only compared. */
 #include "image/worker/tasks.h"
 #include "image/document.h"
+#include "image/refuse.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -21,7 +22,7 @@ struct reading {
 
 static int refuse(conex_error **err, int code, const char *name, const char *mend)
 {
-	return cx_refuse(err, code, "archive", name, "%s", mend);
+	return cx_image_refuse(err, code, "archive", name, "%s", mend);
 }
 
 static struct cx_entry *entry_new(struct reading *r, const char *name, conex_error **err)
@@ -131,9 +132,11 @@ static int take_link(struct reading *r, const char *name, const char *target, co
 static int tar_failed(struct archive *a, conex_error **err)
 {
 	const char *why = archive_error_string(a);
+	cx_autostr text = { .data = NULL };     /* it may quote names */
 
+	cx_image_quote(&text, why ? why : "", 200);
 	return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "it has to be an OCI layout or what docker save writes, as tar",
-		"the archive can't be read: %.200s", why ? why : "");
+		"the archive can't be read: %s", text.data ? text.data : "");
 }
 
 static ssize_t read_tar(void *self, void *to, size_t size, conex_error **err)

@@ -28,6 +28,8 @@ int cx_result_digest(const struct cx_digest *digest, char **ret, conex_error **e
 
 /* import.c: an archive, or a layout's directory (descriptor 5), under a name. */
 int cx_task_import(struct cx_worker *w, char **result, conex_error **err);
+/* The same without the lock: what it is made of. */
+int cx_import_from(struct cx_worker *w, const struct cx_work_place *place, int fd, struct cx_digest *ret, conex_error **err);
 
 /* blobs.c: bytes into the store. `read` as read(2), but -errno and an error. */
 struct cx_source { ssize_t (*read)(void *self, void *to, size_t size, conex_error **err); void *self; };
