@@ -61,7 +61,8 @@ static int hides_the_rest(const struct cx_image_use *u, const char *name)
 	char path[PATH_MAX], value;
 
 	snprintf(path, sizeof path, "%s/layers/%s/root", u->store->path, name);
-	return lgetxattr(path, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
+	return (lgetxattr(path, "trusted.overlay.opaque", &value, 1) == 1 || lgetxattr(path, "user.overlay.opaque", &value, 1) == 1)
+		&& value == 'y';
 }
 
 /* The uppermost first, as overlay wants them. */
@@ -95,9 +96,8 @@ static int lowers(struct cx_image_use *u, const struct cx_found_image *i, json_t
 
 static int add_user(const char *user, json_t *spec, conex_error **err)
 {
-	const char *users = cx_options_users(spec);
 	json_t *json;
-	int r = *user ? cx_user_json(user, users, &json, err) : 0;
+	int r = *user ? cx_user_json(user, spec, &json, err) : 0;
 
 	if (r < 0 || !*user)
 		return r;

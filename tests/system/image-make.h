@@ -16,6 +16,8 @@
 #define MADE_CONFIG "application/vnd.oci.image.config.v1+json"
 #define MADE_MANIFEST "application/vnd.oci.image.manifest.v1+json"
 
+struct made_bytes { const void *bytes; size_t size; };
+
 struct made {
 	struct archive *tar;
 	int fd;                 /* the caller's, from made_end on */
@@ -72,6 +74,57 @@ static inline void made_blob(struct made *m, const void *bytes, size_t size, cha
 	made_file(m, name, bytes, size);
 }
 
+/* ---- layers ---- */
+
+/* One entry: kind 'f' a file with `text`, 'd' a directory, 'l' a link to text, 'h' a hard link, 'p' a FIFO, 'c' a device (1:5). `size`: of text
+ * that has NULs. */
+struct made_entry { const char *name; char kind; const char *text; mode_t mode; size_t size; };
+
+static inline void made_entry(struct archive *a, const struct made_entry *from)
+{
+	static const struct { char kind; mode_t type; } types[] = { { 'f', AE_IFREG }, { 'd', AE_IFDIR }, { 'l', AE_IFLNK },
+		{ 'h', AE_IFREG }, { 'p', AE_IFIFO }, { 'c', AE_IFCHR } };
+	struct archive_entry *e = archive_entry_new();
+	size_t size = from->kind != 'f' ? 0 : from->size ? from->size : strlen(from->text);
+
+	archive_entry_set_pathname(e, from->name);
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (types[i].kind == from->kind)
+			archive_entry_set_filetype(e, types[i].type);
+	archive_entry_set_perm(e, from->mode ? from->mode : 0755);
+	archive_entry_set_size(e, (la_int64_t)size);
+	if (from->kind == 'l')
+		archive_entry_set_symlink(e, from->text);
+	if (from->kind == 'h')
+		archive_entry_set_hardlink(e, from->text);
+	if (from->kind == 'c') {
+		archive_entry_set_rdevmajor(e, 1);
+		archive_entry_set_rdevminor(e, 5);
+	}
+	CHECK_INT(archive_write_header(a, e), ARCHIVE_OK);
+	if (size)
+		CHECK_INT(archive_write_data(a, from->text, size), size);
+	archive_entry_free(e);
+}
+
+/* A layer of entries, up to one without a name; .bytes is the caller's (free). */
+static inline struct made_bytes made_layer(const struct made_entry *entries)
+{
+	const size_t room = 4 << 20;
+	struct archive *a = archive_write_new();
+	char *bytes = malloc(room);
+	size_t used = 0;
+
+	archive_write_set_format_pax_restricted(a);
+	archive_write_set_bytes_per_block(a, 512);
+	CHECK_INT(archive_write_open_memory(a, bytes, room, &used), ARCHIVE_OK);
+	for (; entries->name; entries++)
+		made_entry(a, entries);
+	CHECK_INT(archive_write_close(a), ARCHIVE_OK);
+	archive_write_free(a);
+	return (struct made_bytes){ bytes, used };
+}
+
 /* What is packed in a layer, as far as it can be unpacked: its diff id. */
 static inline void made_diff_id(const void *bytes, size_t size, char digest[CX_LAYER_DIGEST])
 {
@@ -119,8 +172,6 @@ static inline void made_index(struct made *m, const char *media, const char *dig
 	cx_str_addf(&text, "{'schemaVersion':2,'manifests':[{'mediaType':'%s','digest':'%s','size':%zu}]}", media, digest, size);
 	made_file(m, "index.json", made_quoted(&text), text.size);
 }
-
-struct made_bytes { const void *bytes; size_t size; };
 
 /* The manifest that these layers make, with a config, a document as it comes. */
 static inline void made_manifest(struct made *m, const struct made_bytes *config, const struct made_bytes *layers, size_t count)
