@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 enum { RATE_MS = 2000 };
+enum { ERRNO_END = 4096 };
 
 struct conex_job {
 	struct cx_news news;            /* first: the queue gives it back */
@@ -82,20 +83,18 @@ static void end(conex_job *job)
 
 /* ---- what the worker says ---- */
 
-/* Strangers' bytes may have taken it over: its numbers and words are looked at as theirs would be. */
-enum { ERRNO_END = 4096, SHOWN = CX_WORK_BYTES };
-
 static void take_progress(conex_job *job, const struct cx_work *w, const char *step)
 {
 	int64_t now = cx_now_ns(CLOCK_MONOTONIC), passed = now - job->rate_ns;
 
 	job->progress = *w;
 	if (!job->step || strcmp(job->step, step)) {
-		cx_autostr text = { .data = NULL };
+		char *copy = strdup(step);
 
-		cx_image_quote(&text, step, SHOWN);
-		free(job->step);
-		job->step = cx_str_take(&text);
+		if (copy) {
+			free(job->step);
+			job->step = copy;
+		}
 	}
 	if (passed >= RATE_MS * INT64_C(1000000) || !job->rate) {
 		job->rate = passed > 0 && w->progress.done > job->rate_bytes
@@ -108,29 +107,22 @@ static void take_progress(conex_job *job, const struct cx_work *w, const char *s
 
 static void take_failure(conex_job *job, const struct cx_work *w, const char *bytes)
 {
-	const char *at = bytes, *last = bytes + w->size;
-	struct cx_str part[3] = { { .data = NULL } };
-	int stage = w->failed.stage;
+	const char *part[3] = { "", "", "" }, *at = bytes, *last = bytes + w->size;
 
 	for (int i = 0; i < 3 && at < last; i++) {
-		cx_image_quote(&part[i], at, SHOWN);
+		part[i] = at;
 		at += strlen(at) + 1;
 	}
 	job->state = w->failed.code < 0 && w->failed.code > -ERRNO_END ? w->failed.code : -EIO;
-	if (stage < CONEX_STAGE_NONE || stage > CONEX_STAGE_TEARDOWN)
-		stage = CONEX_STAGE_IMAGE;
-	cx_fail(&job->error, stage, job->state, part[1].data, part[2].data, "%s", part[0].data ? part[0].data : "");
-	for (int i = 0; i < 3; i++)
-		cx_str_free(&part[i]);
+	cx_fail(&job->error, w->failed.stage > CONEX_STAGE_NONE && w->failed.stage <= CONEX_STAGE_TEARDOWN ? w->failed.stage
+		: CONEX_STAGE_IMAGE, job->state, *part[1] ? part[1] : NULL, *part[2] ? part[2] : NULL, "%s", part[0]);
 }
 
 static void take_result(conex_job *job, const char *bytes)
 {
-	cx_autostr text = { .data = NULL };
 	int r;
 
-	cx_image_quote(&text, bytes, SHOWN);
-	job->result = cx_str_take(&text);
+	job->result = strdup(bytes);
 	r = job->result ? 0 : cx_fail_memory(&job->error);
 	if (r == 0 && job->finish)
 		r = job->finish(job->own, job->result, &job->error);
@@ -152,7 +144,8 @@ static void take(conex_job *job, const struct cx_work *w, const char *bytes)
 		take_failure(job, w, bytes);
 }
 
-/* A message that isn't one is a worker that somebody else writes: as good as dead. */
+/* A message that isn't one is a worker that somebody else writes: as good as dead. Who has been taken over by strangers'
+ * bytes may also write what is one: its words are cleaned as theirs would be. */
 static int hear(conex_job *job)
 {
 	struct { struct cx_work w; char bytes[CX_WORK_BYTES + 1]; } m;
@@ -167,6 +160,7 @@ static int hear(conex_job *job)
 		if (n < (ssize_t)sizeof m.w || m.w.size != (size_t)n - sizeof m.w)
 			break;
 		m.bytes[m.w.size] = '\0';
+		cx_image_clean(m.bytes, m.w.size);
 		take(job, &m.w, m.bytes);
 		happened = 1;
 	}
