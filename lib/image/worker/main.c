@@ -106,7 +106,7 @@ int cx_worker_watch(struct cx_worker *w, conex_error **err)
 
 /* ---- the task ---- */
 
-const struct cx_worker_task cx_worker_tasks[] = { { "import", cx_task_import }, { NULL, NULL } };
+const struct cx_worker_task cx_worker_tasks[] = { { "import", cx_task_import }, { "verify", cx_task_verify }, { NULL, NULL } };
 
 static int read_task(struct cx_worker *w, conex_error **err)
 {

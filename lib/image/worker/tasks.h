@@ -31,6 +31,9 @@ int cx_task_import(struct cx_worker *w, char **result, conex_error **err);
 /* The same without the lock: what it is made of. */
 int cx_import_from(struct cx_worker *w, const struct cx_work_place *place, int fd, struct cx_digest *ret, conex_error **err);
 
+/* verify.c: the digests of blobs that aren't what they should be, and are put aside. */
+int cx_task_verify(struct cx_worker *w, char **result, conex_error **err);
+
 /* blobs.c: bytes into the store. `read` as read(2), but -errno and an error. */
 struct cx_source { ssize_t (*read)(void *self, void *to, size_t size, conex_error **err); void *self; };
 int cx_blob_bring(struct cx_worker *w, struct cx_store_lease *l, const struct cx_digest *want, uint64_t size,
