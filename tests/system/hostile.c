@@ -263,6 +263,38 @@ TEST(manifests)
 		one_manifest(&bad_manifests[i]);
 }
 
+/* Of the right bytes, but with another kind or size than the descriptor says. */
+TEST(descriptors)
+{
+	struct made_bytes layer = load("duplicate", 0);
+	cx_autostr config = { .data = NULL }, text = { .data = NULL };
+	char digest[CX_LAYER_DIGEST], of_layer[CX_LAYER_DIGEST];
+
+	made_config(&config, "'Cmd':['x']", &layer, 1);
+	for (int wrong = 0; wrong < 5; wrong++) {
+		const char *kind = wrong == 1 ? "application/vnd.oci.image.index.v1+json" : MADE_MANIFEST;
+		struct made m;
+		int r;
+
+		made_begin(&m);
+		made_blob(&m, layer.bytes, layer.size, of_layer);
+		made_blob(&m, config.data, config.size, digest);
+		cx_str_free(&text);
+		cx_str_addf(&text, "{'schemaVersion':2,'config':{'mediaType':'" MADE_CONFIG "','digest':'%s','size':%zu},'layers':[{'mediaType':'"
+			MADE_LAYER "','digest':'%s','size':%zu}]}", digest, config.size + (wrong == 3), of_layer, layer.size + (wrong == 4));
+		made_quoted(&text);
+		made_blob(&m, text.data, text.size, digest);
+		made_index(&m, kind, digest, text.size + (wrong == 2));
+		r = bring(made_end(&m), "hostile:1", NULL);
+		if (!as_expected(r, wrong == 0 ? "lands" : wrong == 1 ? "EINVAL" : "EBADMSG"))
+			printf("# %d: %s\n", wrong, conex_error_text(box.err));
+		if (r == 1)
+			forget("hostile:1");
+		nothing_touched();
+	}
+	unload(&layer);
+}
+
 TEST(configs)
 {
 	struct made_bytes layer = load("duplicate", 0);
@@ -316,6 +348,7 @@ static void tests(void)
 	make_victim();
 	RUN(layers);
 	RUN(manifests);
+	RUN(descriptors);
 	RUN(configs);
 	free(canary_was);
 	free(victims_were);
