@@ -37,14 +37,21 @@ static inline void made_file(struct made *m, const char *name, const void *bytes
 	archive_entry_free(e);
 }
 
-static inline void made_begin(struct made *m)
+/* Packed by `filter`: ARCHIVE_FILTER_... */
+static inline void made_begin_packed(struct made *m, int filter)
 {
 	m->fd = memfd_create("image", MFD_CLOEXEC);
 	m->tar = archive_write_new();
+	CHECK_INT(archive_write_add_filter(m->tar, filter), ARCHIVE_OK);
 	archive_write_set_format_pax_restricted(m->tar);
 	archive_write_set_bytes_per_block(m->tar, 65536);
 	CHECK_INT(archive_write_open_fd(m->tar, m->fd), ARCHIVE_OK);
 	made_file(m, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}", 30);
+}
+
+static inline void made_begin(struct made *m)
+{
+	made_begin_packed(m, ARCHIVE_FILTER_NONE);
 }
 
 static inline int made_end(struct made *m)
