@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "image/platform.h"
 #include "image/worker/hash.h"
+#include "image/worker/unpack.h"
 
 /* Documents are written with ' for ". */
 #define MADE_LAYER "application/vnd.oci.image.layer.v1.tar"

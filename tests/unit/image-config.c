@@ -72,6 +72,10 @@ TEST(sparse)
 		"'Healthcheck':{'Test':['NONE']},'ExposedPorts':{}"));
 	CHECK(c && !c->cmd && !c->entrypoint && !c->health.test);
 	cx_image_config_free(c);
+	/* built on an image that has none */
+	c = must_parse("{'architecture':'amd64','os':'linux'," ROOTFS("'$','$'") ",'history':[{'created_by':'COPY'}]}");
+	CHECK(c && c->layer_count == 2);
+	cx_image_config_free(c);
 }
 
 static char *spec_of(const char *text, const char *const *args)
