@@ -125,8 +125,10 @@ static void take_progress(conex_job *job, const struct cx_work *w, const char *s
 	job->progress = *w;
 	set_step(job, step);
 	if (passed >= RATE_MS * INT64_C(1000000) || !job->rate) {
-		job->rate = passed > 0 && w->progress.done > job->rate_bytes && w->progress.done < (uint64_t)1 << 60
-			? (uint64_t)((double)(w->progress.done - job->rate_bytes) * 1e9 / (double)passed) : 0;
+		double rate = passed > 0 && w->progress.done > job->rate_bytes
+			? (double)(w->progress.done - job->rate_bytes) * 1e9 / (double)passed : 0;
+
+		job->rate = rate < 1e18 ? (uint64_t)rate : 0;   /* more is a lie */
 		job->rate_ns = now;
 		job->rate_bytes = w->progress.done;
 	}
