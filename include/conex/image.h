@@ -129,6 +129,14 @@ int conex_image_json(conex *cx, const char *image, char **ret_json, conex_error 
  * Threads: any. Since: 0.1 */
 int conex_image_delete(conex *cx, const char *image, conex_error **err);
 
+/* Hashes all blobs of the store once more. What isn't what its name says is put aside; the images that it belongs to can't
+ * be run or exported until a pull or an import of the same brings it again. conex_job_result: the digests of what
+ * was put aside, a line each; "" if all is well. Unpacked layers aren't looked at: nobody has their digests.
+ * Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EOPNOTSUPP without privileges; the usual. The job fails with errors of reading and writing.
+ * Threads: any. Since: 0.1 */
+int conex_image_verify(conex *cx, conex_job **ret, conex_error **err);
+
 struct conex_progress {
 	size_t size;
 	uint64_t done_bytes, total_bytes;   /* of the network, or of the archive; total 0: not known yet */

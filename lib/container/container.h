@@ -172,9 +172,10 @@ int cx_options_spec(conex *cx, const char *image, const char *const *args, const
 int cx_options_exec_spec(const json_t *spec, const char *const *args, const struct conex_run_options *o, json_t **ret,
 	conex_error **err);
 json_t *cx_env_merge(const json_t *env, const char *const *more);       /* new reference; NULL: no memory */
-/* The tree with its users' names: its root, or the uppermost of several layers that has them. Borrowed; NULL: none */
-const char *cx_options_users(const json_t *spec);
-int cx_user_json(const char *user, const char *rootfs, json_t **ret, conex_error **err); /* user.c */
+int cx_user_json(const char *user, const json_t *spec, json_t **ret, conex_error **err); /* user.c: by names of its root */
+/* users.c: a file of its root, or of its layers as overlay will show them: an O_PATH descriptor, and what it is. -errno */
+struct stat;
+int cx_users_open(const json_t *spec, const char *path, struct stat *st);
 
 /* plan.c */
 int cx_plan_make(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 struct cx_image_use {
 	struct cx_store *store;         /* the context's */
@@ -56,6 +57,16 @@ static int add_lower(struct cx_image_use *u, json_t *list, const char *name)
 	return 0;
 }
 
+/* A layer may hide all that is below it: overlay looks at that everywhere but at its layers' roots. */
+static int hides_the_rest(const struct cx_image_use *u, const char *name)
+{
+	char path[PATH_MAX], value;
+
+	snprintf(path, sizeof path, "%s/layers/%s/root", u->store->path, name);
+	return (lgetxattr(path, "trusted.overlay.opaque", &value, 1) == 1 || lgetxattr(path, "user.overlay.opaque", &value, 1) == 1)
+		&& value == 'y';
+}
+
 /* The uppermost first, as overlay wants them. */
 static int lowers(struct cx_image_use *u, const struct cx_found_image *i, json_t **ret, conex_error **err)
 {
@@ -70,11 +81,14 @@ static int lowers(struct cx_image_use *u, const struct cx_found_image *i, json_t
 		return cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, count ? "pull it again" : NULL,
 			count ? "%d of the image's %zu layers are unpacked" : "the image has no layers", n, count);
 	list = json_array();
-	for (size_t k = count; list && k-- > 0;)
+	for (size_t k = count, last = 0; list && k-- > last;) {
+		if (hides_the_rest(u, names[k]))
+			last = k;
 		if (add_lower(u, list, names[k]) < 0) {
 			json_decref(list);
 			list = NULL;
 		}
+	}
 	if (!list)
 		return cx_fail_memory(err);
 	strcpy(u->top, names[count - 1]);
@@ -84,9 +98,8 @@ static int lowers(struct cx_image_use *u, const struct cx_found_image *i, json_t
 
 static int add_user(const char *user, json_t *spec, conex_error **err)
 {
-	const char *users = cx_options_users(spec);
 	json_t *json;
-	int r = *user ? cx_user_json(user, users, &json, err) : 0;
+	int r = *user ? cx_user_json(user, spec, &json, err) : 0;
 
 	if (r < 0 || !*user)
 		return r;

@@ -345,21 +345,6 @@ static int add_root(json_t *spec, const char *rootfs, int *failed, conex_error *
 	return 0;
 }
 
-const char *cx_options_users(const json_t *spec)
-{
-	const json_t *lower;
-	char path[PATH_MAX];
-	size_t i;
-
-	json_array_foreach(cx_json_at(spec, "root.overlay.lower"), i, lower) {
-		const char *tree = json_string_value(lower);
-
-		if (tree && (size_t)snprintf(path, sizeof path, "%s/etc/passwd", tree) < sizeof path && access(path, F_OK) == 0)
-			return tree;
-	}
-	return cx_json_text(spec, "root.path");
-}
-
 static int add_process(json_t *spec, const char *const *args, const struct conex_run_options *o, int *failed,
 	conex_error **err)
 {
@@ -377,7 +362,7 @@ static int add_process(json_t *spec, const char *const *args, const struct conex
 	if (o->flags & CONEX_RUN_INIT)
 		layer(spec, json_pack("{s:{s:b}}", "process", "init", 1), failed);
 	if (o->user) {
-		r = cx_user_json(o->user, cx_options_users(spec), &user, err);
+		r = cx_user_json(o->user, spec, &user, err);
 		if (r < 0)
 			return r;
 		layer(spec, json_pack("{s:{s:o}}", "process", "user", user), failed);

@@ -26,35 +26,24 @@ static int parse_number(const char *text, size_t n, uint32_t *ret)
 	return 1;
 }
 
-/* Looked at before it is opened: to open a device is to set it off, and a fifo's writer would go on. */
-static int open_regular(int root, const char *path, struct stat *st)
+/* A regular file of the root, whole: it is looked at before it is opened, since to open a device is to set it off, and a
+ * fifo's writer would go on. -errno */
+static int load(const json_t *spec, const char *path, char **ret)
 {
-	cx_autoclose int place = cx_open_in_root(root, path, O_PATH, 0);
-	char link[32];
-	int fd;
-
-	if (place < 0 || fstat(place, st) < 0)
-		return -errno;
-	if (!S_ISREG(st->st_mode) || st->st_size > MAX_FILE)
-		return -EINVAL;
-	snprintf(link, sizeof link, "/proc/self/fd/%d", place);
-	fd = open(link, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-/* A regular file of the image, whole. -errno */
-static int load(const char *rootfs, const char *path, char **ret)
-{
-	cx_autoclose int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
-	cx_autofree char *data = NULL;
 	struct stat st;
+	cx_autoclose int place = cx_users_open(spec, path, &st), fd = -1;
+	cx_autofree char *data = NULL;
+	char link[32];
 	ssize_t n;
 
-	if (root < 0)
-		return -errno;
-	fd = open_regular(root, path, &st);
+	if (place < 0)
+		return place;
+	if (!S_ISREG(st.st_mode) || st.st_size > MAX_FILE)
+		return S_ISREG(st.st_mode) ? -EFBIG : -EINVAL;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", place);
+	fd = open(link, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return fd;
+		return -errno;
 	data = malloc((size_t)st.st_size + 1);
 	if (!data)
 		return -ENOMEM;
@@ -87,7 +76,7 @@ static const char *field(const char *file, const char *name, size_t size, int wa
 }
 
 /* A number or a name; for users also the gid that goes with the name. */
-static int resolve(const char *rootfs, const char *path, const char *text, size_t n, uint32_t *ret, uint32_t *gid)
+static int resolve(const json_t *spec, const char *path, const char *text, size_t n, uint32_t *ret, uint32_t *gid)
 {
 	int r = parse_number(text, n, ret);
 	cx_autofree char *file = NULL;
@@ -96,9 +85,9 @@ static int resolve(const char *rootfs, const char *path, const char *text, size_
 
 	if (r != 0)
 		return r < 0 ? r : 0;
-	if (n == 0 || !rootfs)
+	if (n == 0)
 		return -EINVAL;
-	r = load(rootfs, path, &file);
+	r = load(spec, path, &file);
 	if (r < 0)
 		return r;
 	value = field(file, text, n, 2, &size);
@@ -109,18 +98,25 @@ static int resolve(const char *rootfs, const char *path, const char *text, size_
 	return 0;
 }
 
-int cx_user_json(const char *user, const char *rootfs, json_t **ret, conex_error **err)
+static const char *mend_for(int code)
+{
+	return code == -ERANGE ? "ids go from 0 to 4294967294"
+		: code == -EFBIG ? "/etc/passwd and /etc/group have at most 1 MiB: write uid:gid"
+		: "write uid, uid:gid, or names that the root file system's /etc/passwd and /etc/group have";
+}
+
+int cx_user_json(const char *user, const json_t *spec, json_t **ret, conex_error **err)
 {
 	size_t n = strcspn(user, ":");
 	uint32_t uid = 0, gid = 0;
-	int r = resolve(rootfs, "etc/passwd", user, n, &uid, &gid);
+	int r = resolve(spec, "etc/passwd", user, n, &uid, &gid);
 
 	if (r == 0 && user[n])
-		r = resolve(rootfs, "etc/group", user + n + 1, strlen(user + n + 1), &gid, NULL);
+		r = resolve(spec, "etc/group", user + n + 1, strlen(user + n + 1), &gid, NULL);
+	if (r == -ENOMEM)
+		return cx_fail_memory(err);
 	if (r < 0)
-		return cx_refuse(err, r, "user", user, r == -ERANGE
-			? "ids go from 0 to 4294967294"
-			: "write uid, uid:gid, or names that the root file system's /etc/passwd and /etc/group have");
+		return cx_refuse(err, r, "user", user, "%s", mend_for(r));
 	*ret = json_pack("{s:I, s:I}", "uid", (json_int_t)uid, "gid", (json_int_t)gid);
 	return *ret ? 0 : cx_fail_memory(err);
 }

@@ -61,12 +61,16 @@ static int was_memory(const json_error_t *e)
 
 static int refuse_syntax(conex_error **err, const char *what, const json_error_t *e)
 {
+	cx_autostr text = { .data = NULL };     /* it quotes the document */
 	char where[128];
 
 	if (was_memory(e))
 		return cx_fail_memory(err);
+	cx_image_quote(&text, e->text, sizeof e->text);
+	if (text.failed)
+		return cx_fail_memory(err);
 	snprintf(where, sizeof where, "%.80s, line %d, column %d", what, e->line, e->column);
-	return cx_image_refuse(err, -EINVAL, where, NULL, "%s", e->text);
+	return cx_image_refuse(err, -EINVAL, where, NULL, "%s", text.data);
 }
 
 int cx_document_parse(const char *bytes, size_t size, const char *what, json_t **ret, conex_error **err)

@@ -3,6 +3,7 @@
 #include "image/images.h"
 #include "image/job.h"
 #include "image/protocol.h"
+#include "image/refuse.h"
 #include "base/error.h"
 #include "base/ids.h"
 #include "base/options.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { RATE_MS = 2000, FDS_MAX = CX_FD_COUNT - CX_FD_EXTRA - 2 };
+enum { RATE_MS = 2000, FDS_MAX = CX_FD_COUNT - CX_FD_EXTRA - 2, ERRNO_END = 4096 };
 
 struct conex_job {
 	struct cx_news news;            /* first: the queue gives it back */
@@ -131,8 +132,10 @@ static void take_progress(conex_job *job, const struct cx_work *w, const char *s
 	job->progress = *w;
 	set_step(job, step);
 	if (passed >= RATE_MS * INT64_C(1000000) || !job->rate) {
-		job->rate = passed > 0 && w->progress.done > job->rate_bytes
-			? (uint64_t)((double)(w->progress.done - job->rate_bytes) * 1e9 / (double)passed) : 0;
+		double rate = passed > 0 && w->progress.done > job->rate_bytes
+			? (double)(w->progress.done - job->rate_bytes) * 1e9 / (double)passed : 0;
+
+		job->rate = rate < 1e18 ? (uint64_t)rate : 0;   /* more is a lie */
 		job->rate_ns = now;
 		job->rate_bytes = w->progress.done;
 	}
@@ -147,8 +150,9 @@ static void take_failure(conex_job *job, const struct cx_work *w, const char *by
 		part[i] = at;
 		at += strlen(at) + 1;
 	}
-	job->state = w->failed.code < 0 ? w->failed.code : -EIO;
-	cx_fail(&job->error, w->failed.stage, job->state, *part[1] ? part[1] : NULL, *part[2] ? part[2] : NULL, "%s", part[0]);
+	job->state = w->failed.code < 0 && w->failed.code > -ERRNO_END ? w->failed.code : -EIO;
+	cx_fail(&job->error, w->failed.stage > CONEX_STAGE_NONE && w->failed.stage <= CONEX_STAGE_TEARDOWN ? w->failed.stage
+		: CONEX_STAGE_IMAGE, job->state, *part[1] ? part[1] : NULL, *part[2] ? part[2] : NULL, "%s", part[0]);
 }
 
 static void take_result(conex_job *job, const char *bytes)
@@ -177,7 +181,8 @@ static void take(conex_job *job, const struct cx_work *w, const char *bytes)
 		take_failure(job, w, bytes);
 }
 
-/* A message that isn't one is a worker that somebody else writes: as good as dead. */
+/* A message that isn't one is a worker that somebody else writes: as good as dead. Who has been taken over by strangers'
+ * bytes may also write what is one: its words are cleaned as theirs would be. */
 static int hear(conex_job *job)
 {
 	struct { struct cx_work w; char bytes[CX_WORK_BYTES + 1]; } m;
@@ -192,6 +197,7 @@ static int hear(conex_job *job)
 		if (n < (ssize_t)sizeof m.w || m.w.size != (size_t)n - sizeof m.w)
 			break;
 		m.bytes[m.w.size] = '\0';
+		cx_image_clean(m.bytes, m.w.size);
 		take(job, &m.w, m.bytes);
 		happened = 1;
 	}

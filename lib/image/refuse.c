@@ -46,6 +46,17 @@ void cx_image_quote(struct cx_str *to, const char *text, size_t max)
 		cx_str_add(to, "...", 3);
 }
 
+void cx_image_clean(char *text, size_t size)
+{
+	for (size_t i = 0, n; i < size; i += n) {
+		n = text[i] ? printable((const unsigned char *)text + i) : 1;
+		if (!n) {
+			text[i] = '?';
+			n = 1;
+		}
+	}
+}
+
 int cx_image_refuse(conex_error **err, int code, const char *where, const char *value,
 	const char *mend, ...)
 {

@@ -13,5 +13,7 @@ int cx_image_refuse(conex_error **err, int code, const char *where, const char *
 
 /* Adds `text`, cut after `max` bytes ("..."), control characters and invalid UTF-8 as \xNN. */
 void cx_image_quote(struct cx_str *to, const char *text, size_t max);
+/* In place: what it would show as \xNN becomes '?'; NULs stay, and one ends it. */
+void cx_image_clean(char *text, size_t size);
 
 #endif

@@ -31,6 +31,8 @@ int cx_store_temporary(const char *kind, char path[CX_STORE_PATH]);
 int cx_store_folder(const struct cx_store *s, const char *path);
 /* A new file with these bytes, on the disk if `sync`; -errno, and there is none */
 int cx_store_write(int dir, const char *path, const char *text, int sync);
+/* A small regular file, NUL-terminated, cut at size - 1; links aren't followed. Bytes, or -errno (-EBADMSG: it is no file) */
+ssize_t cx_store_read(int dir, const char *path, char *to, size_t size);
 /* What was renamed into `folder` is on the disk. */
 int cx_store_sync_folder(const struct cx_store *s, const char *folder);
 /* Is what was opened still what this path leads to? */

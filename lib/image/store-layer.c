@@ -37,13 +37,19 @@ int cx_store_layer_is_name(const char *name)
 int cx_store_layer_about(const struct cx_store *s, const char *name, char parent[CX_LAYER_NAME], uint64_t *ret_bytes)
 {
 	char path[CX_STORE_PATH + CX_LAYER_NAME], text[512], word[CX_LAYER_NAME];
+	cx_autoclose int dir = -1;
 	unsigned long long bytes;
+	struct stat st;
 	ssize_t n;
 
-	snprintf(path, sizeof path, "layers/%s/about", name);
-	n = cx_file_read(s->root, path, text, sizeof text);
+	snprintf(path, sizeof path, "layers/%s", name);
+	dir = cx_store_folder(s, path);
+	n = dir < 0 ? dir : cx_store_read(dir, "about", text, sizeof text);
 	if (n < 0)
 		return (int)n;
+	/* it is mounted by its path: no link may stand in it */
+	if (fstatat(dir, "root", &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+		return -EBADMSG;
 	if (sscanf(text, ABOUT, word, &bytes) != 2 || (strcmp(word, "none") && !cx_store_layer_is_name(word)))
 		return -EBADMSG;
 	strcpy(parent, strcmp(word, "none") ? word : "");
@@ -168,7 +174,7 @@ static int sync_tree(const struct cx_store_layer *l)
 	return l->store->flags & CX_STORE_NO_SYNC ? 0 : syncfs(l->dir) < 0 ? -errno : 0;
 }
 
-/* One that is there without a good "about" is what a power failure left of it. */
+/* One that is there without a good "about" is what a power failure left of it; or it is no directory. */
 static int show(const struct cx_store_layer *l, const char *from, const char *to)
 {
 	char trash[CX_STORE_PATH];
@@ -176,7 +182,7 @@ static int show(const struct cx_store_layer *l, const char *from, const char *to
 
 	if (renameat(root, from, root, to) == 0)
 		return 0;
-	if (errno != ENOTEMPTY && errno != EEXIST)
+	if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR)
 		return -errno;
 	r = cx_store_temporary("trash", trash);
 	if (r == 0 && (renameat(root, to, root, trash) < 0 || renameat(root, from, root, to) < 0))

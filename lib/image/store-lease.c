@@ -204,9 +204,14 @@ static int look_at(const struct cx_store *s, const struct cx_where *here, const 
 {
 	cx_autofree char *text = NULL;
 	char path[CX_STORE_PATH];
+	struct stat st;
 	ssize_t n;
 
 	snprintf(path, sizeof path, "leases/%s", id);
+	if (fstatat(s->root, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode)) {
+		++*dead;        /* nobody's: a FIFO would keep us waiting */
+		return cx_store_remove(s->root, path);
+	}
 	n = cx_file_load(s->root, path, LEASE_MAX, &text);
 	if (n < 0)
 		return n == -ENOENT ? 0 : (int)n;       /* given back just now */

@@ -137,6 +137,24 @@ int cx_store_is_same(const struct cx_store *s, int fd, const char *path)
 		&& here.st_ino == there.st_ino && here.st_dev == there.st_dev;
 }
 
+/* A small regular file and nothing else: no link, and no FIFO, which would keep us waiting. Bytes, or -errno */
+ssize_t cx_store_read(int dir, const char *path, char *to, size_t size)
+{
+	cx_autoclose int fd = openat(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EBADMSG;
+	n = read(fd, to, size - 1);
+	if (n < 0)
+		return -errno;
+	to[n] = '\0';
+	return n;
+}
+
 /* ---- opening ---- */
 
 /* $XDG_DATA_HOME/conex, ~/.local/share/conex; a set-user-id program doesn't believe its environment. 0, -ENOENT */
@@ -211,9 +229,9 @@ static int make(const struct cx_store *s)
 static int prepare(const struct cx_store *s, conex_error **err)
 {
 	char text[64];
-	ssize_t n = cx_file_read(s->root, "version", text, sizeof text);
+	ssize_t n = cx_store_read(s->root, "version", text, sizeof text);
 
-	if (n == -ENOENT || n == 0) {   /* empty: of a power failure */
+	if (n == -ENOENT || n == 0 || n == -EBADMSG || n == -ELOOP) {   /* empty: of a power failure; or no file */
 		n = make(s);
 		if (n < 0)
 			return cx_store_fail(err, s, (int)n, "mkdir", "making it");

@@ -1,6 +1,6 @@
 /* What fuzzers share. Each defines LLVMFuzzerTestOneInput and fuzz_seed. Built with -fsanitize=fuzzer
- * -DCONEX_LIBFUZZER it is libFuzzer's; alone it is a test: files given as arguments are replayed, without any
- * its seeds are mutated for a second. */
+ * -DCONEX_LIBFUZZER it is libFuzzer's (tests/fuzz/run.sh does so); alone it is a test: files given as arguments are
+ * replayed, without any its seeds are mutated for a second; --seeds DIRECTORY writes them there. */
 #ifndef CONEX_TEST_FUZZ_H
 #define CONEX_TEST_FUZZ_H
 
@@ -59,6 +59,24 @@ static int fuzz_replay(const char *path)
 	return 0;
 }
 
+static int fuzz_write_seeds(const char *directory)
+{
+	struct cx_str good = { .data = NULL };
+	char path[4096];
+	int failed = 0;
+
+	for (int n = 0; fuzz_seed(n, &good); n++) {
+		FILE *f;
+
+		snprintf(path, sizeof path, "%s/seed-%d", directory, n);
+		f = fopen(path, "wb");
+		failed |= !f || fwrite(good.data, 1, good.size, f) != good.size;
+		failed |= f && fclose(f) != 0;
+		cx_str_free(&good);
+	}
+	return failed;
+}
+
 int main(int argc, char **argv)
 {
 	struct cx_str good = { .data = NULL };
@@ -66,6 +84,8 @@ int main(int argc, char **argv)
 	time_t end = time(NULL) + 2;
 	int failed = 0, n = 0;
 
+	if (argc == 3 && !strcmp(argv[1], "--seeds"))
+		return fuzz_write_seeds(argv[2]);
 	for (int i = 1; i < argc; i++)
 		failed |= fuzz_replay(argv[i]);
 	while (argc == 1 && time(NULL) < end) {

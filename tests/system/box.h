@@ -349,4 +349,14 @@ static inline int with_box(void (*tests)(void))
 	return test_end() | (test_state.faults != 0);
 }
 
+/* The same for tests of images: with the worker that was built, if there is one. */
+static inline int with_images(void (*tests)(void))
+{
+	setenv("CONEX_WORKER", say("%s/conex-worker", getenv("CX_BUILDDIR")), 0);
+	if (access(getenv("CONEX_WORKER"), X_OK) == 0)
+		return with_box(tests);
+	printf("1..0 # SKIP built without images\n");
+	return 0;
+}
+
 #endif

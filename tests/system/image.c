@@ -359,10 +359,5 @@ static void tests(void)
 
 int main(void)
 {
-	setenv("CONEX_WORKER", say("%s/conex-worker", getenv("CX_BUILDDIR")), 0);
-	if (access(getenv("CONEX_WORKER"), X_OK) < 0) {
-		printf("1..0 # SKIP built without images\n");
-		return 0;
-	}
-	return with_box(tests);
+	return with_images(tests);
 }

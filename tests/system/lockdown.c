@@ -58,7 +58,7 @@ static int locked(int (*try)(void))
 /* Nothing beside the place of work has changed. */
 static void same(void)
 {
-	char *now = box_look(&box);
+	char *now = tree_look(box.canary);
 
 	CHECK_STR(now, box.before);
 	CHECK_INT(faccessat(box.dir, "beside", F_OK, 0), 0);
@@ -78,6 +78,21 @@ TRY(climb, openat(box.out, "../beside", O_RDONLY | O_CLOEXEC))
 TRY(link_out, linkat(box.out, "mine", box.dir, "new", 0))
 TRY(link_in, linkat(box.dir, "beside", box.out, "stolen", 0))
 TRY(rename_out, renameat(box.out, "mine", box.dir, "new"))
+TRY(read_shadow, open("/etc/shadow", O_RDONLY | O_CLOEXEC))
+TRY(climb_far, openat(box.out, "../../../../../etc/shadow", O_RDONLY | O_CLOEXEC))
+TRY(read_memory, open("/proc/self/mem", O_RDWR | O_CLOEXEC))
+TRY(read_kernel, open("/dev/mem", O_RDONLY | O_CLOEXEC))
+TRY(write_core_pattern, open("/proc/sys/kernel/core_pattern", O_WRONLY | O_CLOEXEC))
+TRY(write_cgroup, open("/sys/fs/cgroup/cgroup.procs", O_WRONLY | O_CLOEXEC))
+TRY(change_root, chroot("/"))
+static int truncate_elsewhere(void)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/beside", box.path);
+	return truncate(path, 0);
+}
+
 TRY(read_certificates, open("/etc/ssl", O_RDONLY | O_DIRECTORY | O_CLOEXEC))
 
 static int work_inside(void)
@@ -94,6 +109,33 @@ static int work_inside(void)
 		| unlinkat(box.out, "below/work", 0) | unlinkat(box.out, "below", AT_REMOVEDIR);
 }
 
+/* It makes device nodes, as layers have them; but the disk behind one isn't opened, by no way that leads there. */
+static int open_node(mode_t type, int major, int minor)
+{
+	char path[256];
+	int fd, first = 0;
+
+	if (mknodat(box.out, "node", type | 0600, makedev(major, minor)) < 0)
+		return errno == EPERM ? (errno = EACCES, -1) : -1;      /* nor made */
+	snprintf(path, sizeof path, "%s/out/node", box.path);
+	fd = openat(box.out, "node", O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		first = errno;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	unlinkat(box.out, "node", 0);
+	return fd >= 0 ? 0 : (errno = errno == EACCES ? first : errno, -1);
+}
+
+static int open_disk(void)
+{
+	struct stat st;
+
+	return fstat(box.out, &st) < 0 ? -1 : open_node(S_IFBLK, (int)major(st.st_dev), (int)minor(st.st_dev));
+}
+
+TRY(open_zero, open_node(S_IFCHR, 1, 5))
+
 static int has_landlock(void)
 {
 	return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 2;
@@ -102,9 +144,9 @@ static int has_landlock(void)
 TEST(files)
 {
 	int (*const refused[])(void) = { read_elsewhere, read_process, list_elsewhere, write_elsewhere, make_elsewhere,
-		remove_elsewhere, climb };
+		remove_elsewhere, climb, read_shadow, climb_far, read_memory, write_core_pattern };
 
-	box_write(box.out, "mine", "mine");
+	tree_write(box.out, "mine", "mine");
 	CHECK_INT(locked(work_inside), 0);
 	if (!has_landlock()) {
 		printf("# no Landlock here\n");
@@ -113,7 +155,13 @@ TEST(files)
 	for (size_t i = 0; i < CX_ARRAY_SIZE(refused); i++)
 		CHECK_INT(locked(refused[i]), EACCES);
 	CHECK(locked(link_out) != 0 && locked(link_in) != 0 && locked(rename_out) != 0);
-	CHECK_INT(locked(read_certificates), EACCES);
+	CHECK(locked(read_kernel) != 0 && locked(write_cgroup) != 0);   /* EACCES, or it isn't there */
+	CHECK_INT(locked(change_root), EPERM);
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 3)      /* Linux 6.2 */
+		CHECK_INT(locked(truncate_elsewhere), EACCES);
+	CHECK_INT(locked(open_zero), EACCES);
+	CHECK_INT(locked(open_disk), EACCES);
+	CHECK_INT(locked(read_certificates), access("/etc/ssl", F_OK) == 0 ? EACCES : ENOENT);
 	network = 1;
 	CHECK_INT(locked(read_certificates), access("/etc/ssl", F_OK) == 0 ? 0 : ENOENT);
 	CHECK_INT(locked(read_elsewhere), EACCES);
@@ -157,7 +205,7 @@ TEST(certificate_directories)
 	for (size_t i = 0; i < CX_ARRAY_SIZE(directories); i++)
 		CHECK_INT(mkdirat(box.dir, directories[i], 0700), 0);
 	for (size_t i = 0; i < CX_ARRAY_SIZE(files); i++)
-		box_write(box.dir, files[i], "x");
+		tree_write(box.dir, files[i], "x");
 	CHECK_INT(symlinkat("../../pki/ca.pem", box.dir, "etc/certs.d/host:5000/linked.crt"), 0);
 	CHECK_INT(symlinkat("nowhere", box.dir, "etc/certs.d/host:5000/dangling.crt"), 0);
 	CHECK_INT(symlinkat("../elsewhere/host", box.dir, "etc/certs.d/alias"), 0);
@@ -372,7 +420,7 @@ int main(void)
 	}
 	if (!box_make(&box))
 		return 1;
-	box_write(box.dir, "beside", "beside");
+	tree_write(box.dir, "beside", "beside");
 	RUN(files);
 	RUN(certificate_directories);
 	RUN(processes);

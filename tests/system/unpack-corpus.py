@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Hostile layers, byte by byte: unpack-corpus.py DIRECTORY CANARY writes DIRECTORY/NAME.0 (.1 ... the layers above it)
-and DIRECTORY/index, a line each: name, number of layers, what is expected, options, what the tree must show; tabs between.
+and DIRECTORY/index, a line each: name, number of layers, what is expected, options, what the tree must show, and, where it
+is another thing when each layer is unpacked on its own and overlay puts them together, "expected|what it shows"; tabs between.
 Expected: an errno's name, or "lands". CANARY is a directory outside, which the layers try to reach."""
 import gzip
 import os
@@ -82,9 +83,9 @@ def gnu_long(text, kind=b"L"):
 END = bytes(1024)
 
 
-def case(name, expect, *layers, options="", shows=()):
+def case(name, expect, *layers, options="", shows=(), apart=()):
     assert name not in (c[0] for c in cases), name
-    cases.append((name, len(layers), expect, options, "|".join(shows)))
+    cases.append((name, len(layers), expect, options, "|".join(shows), "|".join(apart)))
     for number, layer in enumerate(layers):
         with open(f"{OUT}/{name}.{number}", "wb") as out:
             out.write(layer)
@@ -201,14 +202,29 @@ def whiteouts():
     two("two-whiteout", "lands", file(b"d/f") + file(b"d/g"), file(b"d/.wh.f", b""), shows=["!d/f", "d/g=file:x"])
     two("two-whiteout-tree", "lands", file(b"d/e/f") + file(b"g"), file(b".wh.d", b""), shows=["!d", "g=file:x"])
     two("two-whiteout-link", "lands", symlink(b"l", CANARY), file(b".wh.l", b""), shows=["!l"])
-    two("two-whiteout-through-link", "lands", symlink(b"l", CANARY), file(b"l/.wh.file", b""), shows=["l=link"])
-    two("two-opaque-through-link", "lands", symlink(b"l", CANARY), file(b"l/.wh..wh..opq", b""), shows=["l=link"])
-    two("two-whiteout-up-link", "lands", symlink(b"l", b"../..") + file(b"f"), file(b"l/.wh.f", b""), shows=["!f"])
+    two("two-whiteout-through-link", "lands", symlink(b"l", CANARY), file(b"l/.wh.file", b""), shows=["l=link"],
+        apart=["lands", "l=dir", "!l/file"])
+    two("two-opaque-through-link", "lands", symlink(b"l", CANARY), file(b"l/.wh..wh..opq", b""), shows=["l=link"],
+        apart=["lands", "l=dir", "!l/file"])
+    two("two-whiteout-up-link", "lands", symlink(b"l", b"../..") + file(b"f"), file(b"l/.wh.f", b""), shows=["!f"],
+        apart=["lands", "f=file:x", "l=dir"])
     two("two-whiteout-dotdot", "EINVAL", file(b"d/f"), file(b"d/.wh...", b""))
     two("two-opaque", "lands", file(b"d/f") + file(b"d/e/g"), file(b"d/e/new") + file(b"d/.wh..wh..opq", b""), shows=["!d/f", "!d/e/g", "d/e/new=file:x"])
     two("two-opaque-before", "lands", file(b"d/f") + file(b"d/e/g"), file(b"d/.wh..wh..opq", b"") + file(b"d/e/new"), shows=["!d/f", "!d/e/g", "d/e/new=file:x"])
     two("two-whiteout-own", "lands", file(b"d/f"), file(b"d/new") + file(b".wh.d", b""), shows=["!d/f", "d/new=file:x"])
-    two("two-whiteout-nothing", "lands", file(b"f"), file(b"no/such/.wh.f", b""), shows=["f=file:x", "!no"])
+    two("two-whiteout-nothing", "lands", file(b"f"), file(b"no/such/.wh.f", b""), shows=["f=file:x", "!no"],
+        apart=["lands", "f=file:x", "no/such=dir", "!no/such/f"])
+    two("two-opaque-root", "lands", file(b"f") + file(b"d/f") + symlink(b"l", CANARY), file(b".wh..wh..opq", b"") + file(b"new") + file(b"d/new"),
+        shows=["!f", "!l", "!d/f", "new=file:x", "d/new=file:x"])
+    two("two-whiteout-root", "EINVAL", file(b"f"), file(b".wh./", b""))
+    two("two-whiteout-of-root", "EINVAL", file(b"f"), file(b"./.wh..", b""))
+    two("two-whiteout-device", "lands", file(b"f"), head(b"f", kind=b"3", dev=(0, 0)), shows=["f=char"], options="root", apart=["lands", "!f"])
+    two("two-redirect", "lands", file(b"secret/f") + directory(b"d"), pax((b"SCHILY.xattr.trusted.overlay.redirect", b"/secret")) + directory(b"d"),
+        shows=["d=dir", "!d/f"])
+    two("two-metacopy", "lands", file(b"secret") + file(b"f", b"mine"), pax((b"SCHILY.xattr.trusted.overlay.metacopy", b""),
+        (b"SCHILY.xattr.trusted.overlay.redirect", b"/secret")) + file(b"f", b"new"), shows=["f=file:new"])
+    two("two-whiteout-xattr", "lands", file(b"d/f"), pax((b"SCHILY.xattr.trusted.overlay.opaque", b"x")) + directory(b"d")
+        + pax((b"SCHILY.xattr.trusted.overlay.whiteout", b"y")) + file(b"d/f", b""), shows=["d/f=file:"])
 
 
 def flips():
@@ -228,15 +244,17 @@ def flips():
     two("two-directory-link", "ENOENT", file(b"etc/f"), symlink(b"etc", CANARY) + file(b"etc/new"))
     two("two-link-directory", "lands", symlink(b"etc", CANARY), directory(b"etc") + file(b"etc/new"), shows=["etc/new=file:x"])
     two("two-link-file", "lands", symlink(b"f", CANARY + b"/file"), file(b"f", b"new"), shows=["f=file:new"])
-    two("two-link-way", "ENOENT", symlink(b"etc", CANARY), file(b"etc/file", b"new"))
+    two("two-link-way", "ENOENT", symlink(b"etc", CANARY), file(b"etc/file", b"new"), apart=["lands", "etc/file=file:new"])
     two("two-file-link-hardlink", "ENOENT", file(b"f"), symlink(b"d", CANARY) + hardlink(b"h", b"d/file"))
-    two("two-hardlink-below", "lands", file(b"f"), hardlink(b"h", b"f"), shows=["h=file:x"])
+    two("two-hardlink-below", "lands", file(b"f"), hardlink(b"h", b"f"), shows=["h=file:x"], apart=["ENOENT"])
+    two("two-hardlink-below-link", "lands", symlink(b"l", CANARY + b"/file"), hardlink(b"h", b"l") + file(b"h", b"new"),
+        shows=["h=file:new", "l=link"], apart=["ENOENT"])
     two("two-directory-file", "lands", file(b"d/a/b/c/f"), file(b"d", b"new"), shows=["d=file:new"])
     two("two-second-refused", "EINVAL", file(b"f"), file(b"g") + file(b"../x"))
     two("two-root-link", "EINVAL", file(b"f"), symlink(b"./", CANARY))
     tar("closed", "lands", directory(b"d", mode=0), file(b"d/f", mode=0), directory(b"d/e", mode=0o555), file(b"d/e/g"), shows=["d=mode:0"])
     two("two-closed", "lands", directory(b"d", mode=0o555) + file(b"d/f"), file(b"d/.wh.f", b"") + file(b"d/new"),
-        shows=["d=mode:555", "!d/f", "d/new=file:x"])
+        shows=["d=mode:555", "!d/f", "d/new=file:x"], apart=["lands", "d=mode:755", "!d/f", "d/new=file:x"])
     tar("duplicate", "lands", file(b"f", b"first"), file(b"./f", b"second"), shows=["f=file:second"])
     tar("duplicate-of-hardlink", "lands", file(b"f", b"first"), hardlink(b"h", b"f"), file(b"f", b"second"), shows=["f=file:second", "h=file:first"])
 

@@ -34,9 +34,9 @@ static void make_files(int fd)
 	int at;
 
 	memset(big, 'b', sizeof big);
-	box_write(fd, "plain", "plain");
-	box_write(fd, "empty", "");
-	box_write(fd, "setuid", "#!/bin/sh\n");
+	tree_write(fd, "plain", "plain");
+	tree_write(fd, "empty", "");
+	tree_write(fd, "setuid", "#!/bin/sh\n");
 	CHECK(fchownat(fd, "setuid", 1, 2, 0) == 0 && fchmodat(fd, "setuid", 06755, 0) == 0);
 	at = openat(fd, "big", O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
 	for (int i = 0; i < 20; i++)
@@ -49,8 +49,8 @@ static void make_files(int fd)
 	close(at);
 	memset(name, 'n', 255);
 	name[255] = '\0';
-	box_write(fd, name, "a long name");
-	box_write(fd, "caf\xc3\xa9 \xff\n", "a strange name");
+	tree_write(fd, name, "a long name");
+	tree_write(fd, "caf\xc3\xa9 \xff\n", "a strange name");
 }
 
 static void make_links(int fd)
@@ -85,7 +85,7 @@ static void make_attributes(int fd)
 	set_xattr(fd, "big", "system.posix_acl_access", acl, sizeof acl);
 	mkdirat(fd, "shared", 0777);
 	CHECK(fchmodat(fd, "shared", 03775, 0) == 0 && fchownat(fd, "shared", 10, 20, 0) == 0);
-	box_write(fd, "shared/file", "in a setgid directory");
+	tree_write(fd, "shared/file", "in a setgid directory");
 	set_xattr(fd, "shared", "system.posix_acl_default", acl, sizeof acl);
 	mkdirat(fd, "closed", 0);
 	stamp(fd, "plain", 1234567890, 123456789);

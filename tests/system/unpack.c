@@ -220,7 +220,7 @@ TEST(a_name_that_is_taken)
 	conex_error *err = NULL;
 	char first[256];
 
-	box_write(box.out, "t", "mine");
+	tree_write(box.out, "t", "mine");
 	CHECK_INT(cx_unpack_layer(box.out, "t", &layer, NULL, NULL, &err), -EEXIST);
 	CHECK_INT(b.at, 0);     /* nothing was read */
 	conex_error_free(err);

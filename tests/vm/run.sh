@@ -35,7 +35,7 @@ stage() { # SCRATCH SERIES
 	mkdir "$tree/tests"
 	cp -a "$top/tests/run" "$top/tests/vm" "$top/tests/check" "$top/tests/cases" "$top/tests/system" "$tree/tests/"
 	rm -f "$tree"/tests/system/*.[ch]
-	for program in "$CX_BUILDDIR"/{conex-oci,conex-undo,tests/bench/bench-cgroup,{examples,tests/system,tests/unit}/*}; do
+	for program in "$CX_BUILDDIR"/{conex-oci,conex-undo,conex-worker,tests/bench/bench-cgroup,{examples,tests/system,tests/unit}/*}; do
 		[ -f "$program" ] && [ -x "$program" ] || continue
 		name=${program#"$CX_BUILDDIR/"}
 		# libtool's wrapper scripts stand before the programs that use the shared library

@@ -2,6 +2,7 @@
  * are a stranger's and are never opened; they are only compared. */
 #include "image/worker/tasks.h"
 #include "image/document.h"
+#include "image/refuse.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -11,17 +12,21 @@
 #include <sys/stat.h>
 
 enum { ENTRIES_MAX = 100000, NAME_MAX_ = 4096, DOCUMENTS_MAX = 64 << 20 };
+/* What is in it is packed already: beyond so much, a byte of it doesn't become more than so many. */
+enum { RATIO = 1000, RATIO_FROM = 256 << 20 };
 
 struct reading {
 	struct cx_worker *w;
 	struct cx_store_lease *l;
 	struct cx_archive *to;
 	size_t documents;       /* bytes of those in memory */
+	struct archive *tar;    /* not of a directory */
+	uint64_t plain;         /* what came out of it, holes included */
 };
 
 static int refuse(conex_error **err, int code, const char *name, const char *mend)
 {
-	return cx_refuse(err, code, "archive", name, "%s", mend);
+	return cx_image_refuse(err, code, "archive", name, "%s", mend);
 }
 
 static struct cx_entry *entry_new(struct reading *r, const char *name, conex_error **err)
@@ -131,26 +136,33 @@ static int take_link(struct reading *r, const char *name, const char *target, co
 static int tar_failed(struct archive *a, conex_error **err)
 {
 	const char *why = archive_error_string(a);
+	cx_autostr text = { .data = NULL };     /* it may quote names */
 
+	cx_image_quote(&text, why ? why : "", 200);
 	return cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, "it has to be an OCI layout or what docker save writes, as tar",
-		"the archive can't be read: %.200s", why ? why : "");
+		"the archive can't be read: %s", text.data ? text.data : "");
 }
 
 static ssize_t read_tar(void *self, void *to, size_t size, conex_error **err)
 {
-	struct archive *a = self;
+	struct reading *r = self;
 	la_ssize_t n;
 
-	while ((n = archive_read_data(a, to, size)) == ARCHIVE_RETRY)
+	while ((n = archive_read_data(r->tar, to, size)) == ARCHIVE_RETRY)
 		;
-	return n < 0 ? tar_failed(a, err) : n;
+	if (n < 0)
+		return tar_failed(r->tar, err);
+	r->plain += (uint64_t)n;
+	if (r->plain > RATIO_FROM && r->plain / RATIO > (uint64_t)archive_filter_bytes(r->tar, -1))
+		return refuse(err, -E2BIG, NULL, "one byte of it becomes more than a thousand");
+	return n;
 }
 
-static int take_entry(struct reading *r, struct archive *a, struct archive_entry *entry, conex_error **err)
+static int take_entry(struct reading *r, struct archive_entry *entry, conex_error **err)
 {
 	const char *name = archive_entry_pathname(entry), *link = archive_entry_symlink(entry);
 	const char *hard = archive_entry_hardlink(entry);
-	struct cx_source from = { read_tar, a };
+	struct cx_source from = { read_tar, r };
 	int64_t size = archive_entry_size(entry);
 
 	if (!name || !*name)
@@ -170,18 +182,23 @@ static int read_entries(struct reading *r, struct archive *a, int fd, conex_erro
 	struct archive_entry *entry;
 	int got, result = 0;
 
-	if (archive_read_support_filter_all(a) < ARCHIVE_WARN || archive_read_support_format_tar(a) != ARCHIVE_OK
-	    || archive_read_open_fd(a, fd, 256 * 1024) != ARCHIVE_OK)
+	/* not all that libarchive has: some are programs, which it would execute */
+	if (archive_read_support_filter_gzip(a) < ARCHIVE_WARN || archive_read_support_filter_bzip2(a) < ARCHIVE_WARN
+	    || archive_read_support_filter_xz(a) < ARCHIVE_WARN || archive_read_support_filter_zstd(a) < ARCHIVE_WARN
+	    || archive_read_support_format_tar(a) != ARCHIVE_OK || archive_read_open_fd(a, fd, 256 * 1024) != ARCHIVE_OK)
 		return tar_failed(a, err);
 	while (result == 0 && (got = archive_read_next_header(a, &entry)) != ARCHIVE_EOF)
-		result = got == ARCHIVE_OK || got == ARCHIVE_WARN ? take_entry(r, a, entry, err) : tar_failed(a, err);
+		result = got == ARCHIVE_OK || got == ARCHIVE_WARN ? take_entry(r, entry, err) : tar_failed(a, err);
 	return result;
 }
 
 static int read_archive(struct reading *r, int fd, conex_error **err)
 {
 	struct archive *a = archive_read_new();
-	int result = a ? read_entries(r, a, fd, err) : cx_fail_memory(err);
+	int result;
+
+	r->tar = a;
+	result = a ? read_entries(r, a, fd, err) : cx_fail_memory(err);
 
 	archive_read_free(a);
 	return result;

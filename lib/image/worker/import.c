@@ -1,5 +1,6 @@
 /* An archive (an OCI layout as tar, or what docker save writes) or a layout's directory becomes an image of the store. */
 #include "image/document.h"
+#include "image/refuse.h"
 #include "image/worker/tasks.h"
 #include "image/protocol.h"
 
@@ -9,14 +10,14 @@
 
 struct import {
 	struct cx_worker *w;
-	struct cx_work_place place;
+	const struct cx_work_place *place;
 	struct cx_archive archive;
 	struct cx_digest manifest;
 };
 
 static int refuse(conex_error **err, int code, const char *what, const char *mend)
 {
-	return cx_refuse(err, code, "archive", what, "%s", mend);
+	return cx_image_refuse(err, code, "archive", what, "%s", mend);
 }
 
 /* ---- an OCI layout ---- */
@@ -64,7 +65,7 @@ static int only_named(struct import *im, const char *text, size_t size, char **r
 	list = json_object_get(root, "manifests");
 	some = json_array();
 	json_array_foreach(list, i, line)
-		if (is_named(line, &im->place.name))
+		if (is_named(line, &im->place->name))
 			json_array_append(some, line);
 	if (json_array_size(some))
 		json_object_set(root, "manifests", some);
@@ -77,22 +78,34 @@ static int only_named(struct import *im, const char *text, size_t size, char **r
 	return r;
 }
 
-static int choose(struct import *im, const char *text, size_t size, int depth, conex_error **err)
+/* A document that a descriptor leads to: as long as it says, and of the kind that it says (or nothing of it is believed). */
+static int read_target(struct import *im, const struct cx_descriptor *d, char **ret, conex_error **err)
+{
+	size_t size;
+	int r = cx_store_read_blob(im->place->store, &d->digest, ret, &size, err);
+
+	return r == 0 && size != d->size ? refuse(err, -EBADMSG, "index.json", "a manifest hasn't the size that its descriptor says") : r;
+}
+
+static int choose(struct import *im, const char *text, size_t size, const char *type, int depth, conex_error **err)
 {
 	const struct cx_descriptor *target = NULL;
 	struct cx_image_manifest *m = NULL;
 	cx_autofree char *below = NULL;
-	int r = cx_image_manifest_parse(text, size, NULL, &m, err);
+	const char *said = NULL;
+	int r = cx_image_manifest_parse(text, size, type, &m, err);
 
 	if (r == 0 && m->kind == CX_MEDIA_INDEX)
-		r = depth < 3 ? cx_image_manifest_choose(m, &im->place.platform, &target, err)
+		r = depth < 3 ? cx_image_manifest_choose(m, &im->place->platform, &target, err)
 			: refuse(err, -EINVAL, "index.json", "indexes of indexes of indexes lead nowhere");
 	if (r == 0 && target) {
 		im->manifest = target->digest;
-		r = cx_store_read_blob(im->place.store, &target->digest, &below, &size, err);
+		size = (size_t)target->size;
+		said = target->type;
+		r = read_target(im, target, &below, err);
 	}
 	cx_image_manifest_free(m);
-	return r < 0 || !below ? r : choose(im, below, size, depth + 1, err);
+	return r < 0 || !below ? r : choose(im, below, size, said, depth + 1, err);
 }
 
 static int from_layout(struct import *im, const struct cx_entry *index, conex_error **err)
@@ -101,7 +114,7 @@ static int from_layout(struct import *im, const struct cx_entry *index, conex_er
 	int r = only_named(im, index->text, index->size, &text, err);
 
 	if (r == 0)
-		r = choose(im, text, strlen(text), 0, err);
+		r = choose(im, text, strlen(text), NULL, 0, err);
 	if (r == 0 && !im->manifest.algorithm)
 		r = refuse(err, -EINVAL, "index.json", "an index of manifests");
 	return r;
@@ -112,7 +125,7 @@ static int from_layout(struct import *im, const struct cx_entry *index, conex_er
 /* manifest.json doesn't tell how a layer is packed; its first bytes do. */
 static const char *packed_as(struct import *im, const struct cx_entry *e)
 {
-	cx_autoclose int fd = cx_store_open_blob(im->place.store, &e->digest, NULL, NULL);
+	cx_autoclose int fd = cx_store_open_blob(im->place->store, &e->digest, NULL, NULL);
 	unsigned char magic[4] = { 0 };
 
 	if (fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic) {
@@ -167,7 +180,7 @@ static int put_config(struct import *im, const json_t *line, json_t *manifest, c
 	if (!e)
 		return refuse(err, -EINVAL, "manifest.json", "Config has to name a file of the archive");
 	digest = e->digest;
-	r = e->text ? cx_blob_put(im->place.lease, e->text, e->size, &digest, err) : 0;
+	r = e->text ? cx_blob_put(im->place->lease, e->text, e->size, &digest, err) : 0;
 	if (r == 0 && json_object_set_new(manifest, "config", descriptor(CX_MEDIA_OCI_CONFIG, &digest, e->size)) < 0)
 		r = cx_fail_memory(err);
 	return r;
@@ -195,7 +208,7 @@ static int put_layers(struct import *im, const json_t *line, json_t *manifest, c
 static int from_docker(struct import *im, const struct cx_entry *e, conex_error **err)
 {
 	json_t *list = json_loadb(e->text, e->size, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *line = json_is_array(list) ? line_of(list, &im->place.name) : NULL;
+	const json_t *line = json_is_array(list) ? line_of(list, &im->place->name) : NULL;
 	json_t *manifest = json_pack("{s:i, s:s}", "schemaVersion", 2, "mediaType", CX_MEDIA_OCI_MANIFEST);
 	cx_autofree char *text = NULL;
 	int r = 0;
@@ -213,7 +226,7 @@ static int from_docker(struct import *im, const struct cx_entry *e, conex_error 
 		r = cx_fail_memory(err);
 	json_decref(manifest);
 	json_decref(list);
-	return r < 0 ? r : cx_blob_put(im->place.lease, text, strlen(text), &im->manifest, err);
+	return r < 0 ? r : cx_blob_put(im->place->lease, text, strlen(text), &im->manifest, err);
 }
 
 /* ---- all of it ---- */
@@ -230,40 +243,41 @@ static int find_manifest(struct import *im, conex_error **err)
 	return refuse(err, -EINVAL, NULL, "an OCI layout (index.json) or what docker save writes (manifest.json)");
 }
 
-static int open_all(struct import *im, conex_error **err)
+static int lock_in(struct cx_worker *w, const struct cx_work_place *place, conex_error **err)
 {
 	struct stat st;
-	int r = cx_work_place_open(im->w, &im->place, err);
 
-	if (r < 0)
-		return r;
-	return cx_work_place_lock(im->w, &im->place, fstat(CX_WORKER_FIRST, &st) == 0 && S_ISDIR(st.st_mode) ? CX_WORKER_FIRST : -1,
-		0, err);
+	return cx_work_place_lock(w, place, fstat(CX_WORKER_FIRST, &st) == 0 && S_ISDIR(st.st_mode) ? CX_WORKER_FIRST : -1, 0, err);
 }
 
-static int import(struct import *im, conex_error **err)
+int cx_import_from(struct cx_worker *w, const struct cx_work_place *place, int fd, struct cx_digest *ret, conex_error **err)
 {
+	struct import im = { .w = w, .place = place };
 	int r;
 
-	cx_worker_step(im->w, "reading");
-	r = cx_archive_read(im->w, im->place.lease, CX_WORKER_FIRST, &im->archive, err);
+	cx_worker_step(w, "reading");
+	r = cx_archive_read(w, place->lease, fd, &im.archive, err);
 	if (r == 0)
-		r = find_manifest(im, err);
+		r = find_manifest(&im, err);
 	if (r == 0)
-		r = cx_layers_unpack(im->w, &im->place, &im->manifest, err);
+		r = cx_layers_unpack(w, place, &im.manifest, err);
 	if (r == 0)
-		r = cx_store_put_image(im->place.store, &im->place.name, &im->manifest, err);
+		r = cx_store_put_image(place->store, &place->name, &im.manifest, err);
+	cx_archive_clear(&im.archive);
+	*ret = im.manifest;
 	return r;
 }
 
 int cx_task_import(struct cx_worker *w, char **result, conex_error **err)
 {
-	struct import im = { .w = w };
-	int r = open_all(&im, err);
+	struct cx_work_place place = { .store = NULL };
+	struct cx_digest manifest;
+	int r = cx_work_place_open(w, &place, err);
 
 	if (r == 0)
-		r = import(&im, err);
-	cx_archive_clear(&im.archive);
-	cx_work_place_close(&im.place);
-	return r < 0 ? r : cx_result_digest(&im.manifest, result, err);
+		r = lock_in(w, &place, err);
+	if (r == 0)
+		r = cx_import_from(w, &place, CX_WORKER_FIRST, &manifest, err);
+	cx_work_place_close(&place);
+	return r < 0 ? r : cx_result_digest(&manifest, result, err);
 }

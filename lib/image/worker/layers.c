@@ -249,6 +249,9 @@ static int read_config(const struct cx_store *s, const struct cx_image_manifest 
 	size_t size;
 	int r = cx_store_read_blob(s, &m->config.digest, &text, &size, err);
 
+	if (r == 0 && size != m->config.size)
+		r = cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, NULL, "the config has %zu bytes, its descriptor says %llu", size,
+			(unsigned long long)m->config.size);
 	if (r == 0)
 		r = cx_image_config_parse(text, size, ret, err);
 	if (r == 0 && (r = cx_image_config_check(*ret, m, NULL, err)) < 0)

@@ -5,11 +5,14 @@
 #include "base/kernel.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
+#include <linux/mount.h>
 #include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -86,12 +89,56 @@ static int lock_files(const struct cx_lockdown *l, conex_error **err)
 	return r < 0 ? cx_fail(err, CONEX_STAGE_IMAGE, r, "landlock", NULL, "the worker's lock") : 0;
 }
 
+/* ---- devices ---- */
+
+/* The same directory in our own mounts, in the place of the one that was open. */
+static int reopen(int fd)
+{
+	char link[32], path[PATH_MAX];
+	cx_autoclose int again = -1;
+	struct stat was, is;
+	ssize_t n;
+
+	if (fstat(fd, &was) < 0)
+		return -errno;
+	if (!S_ISDIR(was.st_mode))
+		return 0;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof path - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	again = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (again < 0 || fstat(again, &is) < 0)
+		return -errno;
+	if (is.st_ino != was.st_ino || is.st_dev != was.st_dev)
+		return -ESTALE;
+	return dup3(again, fd, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+/* Layers have device nodes, so it makes them; opened, one would be the disk itself, whatever Landlock says about paths.
+ * So nothing is a device in mounts of our own, and no descriptor leads to others. 0; else it may make none. */
+static int lock_devices(const struct cx_lockdown *l)
+{
+	struct mount_attr nodev = { .attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, .propagation = MS_PRIVATE };
+	int r = 0;
+
+	if (unshare(CLONE_NEWNS) < 0 || syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &nodev, sizeof nodev) < 0)
+		return -errno;
+	for (int i = 0; i < l->count && r == 0; i++)
+		r = reopen(l->writable[i]);
+	for (int i = 0; i < l->readable_count && r == 0; i++)
+		if (l->readable[i] >= 0)
+			r = reopen(l->readable[i]);
+	return r;
+}
+
 /* ---- rights ---- */
 
 /* For others' files, owners, modes, devices, file capabilities, and overlay's attributes (trusted.*). */
 static const int kept[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP, CAP_SYS_ADMIN };
 
-static int drop_rights(conex_error **err)
+static int drop_rights(int makes_devices, conex_error **err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct now[2], keep[2] = { { .permitted = 0 } };
@@ -101,6 +148,8 @@ static int drop_rights(conex_error **err)
 	for (size_t i = 0; i < CX_ARRAY_SIZE(kept); i++) {
 		unsigned bit = 1U << kept[i] % 32;
 
+		if (kept[i] == CAP_MKNOD && !makes_devices)
+			continue;
 		keep[kept[i] / 32].permitted |= now[kept[i] / 32].permitted & bit;
 		keep[kept[i] / 32].effective |= now[kept[i] / 32].permitted & bit;
 	}
@@ -203,7 +252,7 @@ int cx_worker_lock(const struct cx_lockdown *l, conex_error **err)
 	int r = is_alone() ? 0 : cx_fail(err, CONEX_STAGE_IMAGE, -EBUSY, NULL, "lock before the first thread", "the worker's lock");
 
 	if (r == 0)
-		r = drop_rights(err);
+		r = drop_rights(lock_devices(l) == 0, err);
 	if (r == 0)
 		r = lock_files(l, err);
 	return r < 0 ? r : lock_calls(l, err);

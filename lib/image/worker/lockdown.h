@@ -12,7 +12,7 @@ struct cx_lockdown {
 	int network;            /* it connects, and reads what names and certificates take */
 };
 /* For good, and for this thread and those that it makes: so before there is another one. What is open stays so. 0,
- * -EBUSY there are threads; what the kernel answers. Without Landlock (before Linux 5.19) files aren't locked away. */
+ * -EBUSY there are threads; the directories are opened anew, in mounts of the worker's own that have no devices; what the kernel answers. Without Landlock (before Linux 5.19) files aren't locked away. */
 int cx_worker_lock(const struct cx_lockdown *l, conex_error **err);
 
 #endif

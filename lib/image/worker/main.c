@@ -141,6 +141,7 @@ const struct cx_worker_task cx_worker_tasks[] = {
 	{ "pull", cx_task_pull },
 	{ "push", cx_task_push },
 	{ "unpack", cx_task_unpack },
+	{ "verify", cx_task_verify },
 	{ NULL, NULL }
 };
 

@@ -36,6 +36,11 @@ int cx_result_digest(const struct cx_digest *digest, char **ret, conex_error **e
 
 /* import.c: an archive, or a layout's directory (descriptor 5), under a name. */
 int cx_task_import(struct cx_worker *w, char **result, conex_error **err);
+/* The same without the lock: what it is made of. */
+int cx_import_from(struct cx_worker *w, const struct cx_work_place *place, int fd, struct cx_digest *ret, conex_error **err);
+
+/* verify.c: the digests of blobs that aren't what they should be, and are put aside. */
+int cx_task_verify(struct cx_worker *w, char **result, conex_error **err);
 
 /* pull.c: an image from its registry, under a name. */
 int cx_task_pull(struct cx_worker *w, char **result, conex_error **err);
