@@ -165,12 +165,14 @@ static int compile_overlay(struct cx_compile *c, const json_t *overlay, conex_er
 			"upper and work together, both in one file system; or neither, "
 			"for a read-only root");
 	/* in a user namespace trusted.* attributes can't be written; the overlay keeps
-	 * its notes in user.* */
+	 * its notes in user.*. Elsewhere, whatever this kernel's default is, what was renamed
+	 * or changed is whole in the upper directory (this turns metacopy off, too), so that
+	 * it can be made a layer of. */
 	cx_op(b, overlay, "root.overlay", CX_ROOTFS_ROOT_SOURCE,
 		cx_cell_slot_list(b, CX_SLOT_LOWER, list),
 		cx_cell_slot(b, CX_SLOT_UPPER, upper),
 		cx_cell_slot(b, CX_SLOT_WORK, work),
-		cx_cell_text(b, c->userns || c->nested ? "userxattr" : NULL), 0);
+		cx_cell_text(b, c->userns || c->nested ? "userxattr" : "redirect_dir=follow"), 0);
 	return 0;
 }
 
