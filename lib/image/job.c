@@ -41,12 +41,18 @@ static conex_job *job_of_helper(struct cx_helper *h)
 	return (conex_job *)((char *)h - offsetof(conex_job, helper));
 }
 
+static void forget(conex_job *job)
+{
+	if (job->forget)
+		job->forget(job->own);
+	job->forget = NULL;
+}
+
 void cx_job_unref(conex_job *job)
 {
 	if (--job->refs > 0)
 		return;
-	if (job->forget)
-		job->forget(job->own);
+	forget(job);
 	conex_error_free(job->error);
 	free(job->result);
 	free(job->step);
@@ -75,6 +81,7 @@ static void end(conex_job *job)
 	if (*at)
 		*at = job->next;
 	cx_closep(&job->socket);
+	forget(job);
 	post(job);
 	cx_job_unref(job);
 }
@@ -139,6 +146,7 @@ static void take(conex_job *job, const struct cx_work *w, const char *bytes)
 		take_result(job, bytes);
 	else
 		take_failure(job, w, bytes);
+	forget(job);
 }
 
 /* A message that isn't one is a worker that somebody else writes: as good as dead. */
@@ -261,9 +269,12 @@ int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_err
 	int pair[2], r = job ? 0 : cx_fail_memory(err);
 
 	if (!job) {
+		int held = cx_context_hold(cx);
+
 		json_decref(task->json);
 		if (task->forget)
 			task->forget(task->own);
+		cx_context_release(cx, held);
 		return r;
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -284,8 +295,11 @@ int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_err
 	}
 	json_decref(task->json);
 	if (r < 0) {
+		int held = cx_context_hold(cx);
+
 		cx_closep(&job->socket);
 		cx_job_unref(job);
+		cx_context_release(cx, held);
 	} else {
 		*ret = job;
 	}
@@ -392,6 +406,13 @@ conex_job *cx_job_of(struct cx_news *n, void **ret_data)
 	if (n->queued)                  /* the queue's own reference goes on */
 		job->refs++;
 	return job;
+}
+
+void cx_jobs_cancel(conex *cx)
+{
+	for (conex_job *job = cx->jobs; job; job = job->next)
+		if (!job->is_over)
+			cancel(job);
 }
 
 /* The keeper ends, and the workers with it. */

@@ -8,7 +8,8 @@
 
 /* Executes conex-worker, by the keeper, with the task (taken over) and `count` descriptors, which stay the caller's.
  * `finish` is called with the lock when the worker has said that all went well, and may still fail the job; it and
- * `forget`, which is called once in the end whatever happens, may be NULL. */
+ * `forget` may be NULL. That is called once, with the lock, when the worker has said how it ended, has ended without
+ * a word, or could not be begun. */
 struct cx_job_task {
 	json_t *json;
 	const int *fds;
@@ -24,6 +25,7 @@ int cx_jobs_pump(conex *cx);                    /* locked; 1: something happened
 /* CONEX_EVENT_JOB of the queue. A reference more: cx_job_unref, locked */
 conex_job *cx_job_of(struct cx_news *n, void **ret_data);
 void cx_job_unref(conex_job *job);
+void cx_jobs_cancel(conex *cx);                 /* locked: workers are told to end */
 void cx_jobs_close(conex *cx);                  /* locked: all end, as cancelled */
 
 #endif
