@@ -106,7 +106,11 @@ int cx_worker_watch(struct cx_worker *w, conex_error **err)
 
 /* ---- the task ---- */
 
-const struct cx_worker_task cx_worker_tasks[] = { { "import", cx_task_import }, { NULL, NULL } };
+const struct cx_worker_task cx_worker_tasks[] = {
+	{ "commit", cx_task_commit },
+	{ "import", cx_task_import },
+	{ NULL, NULL }
+};
 
 static int read_task(struct cx_worker *w, conex_error **err)
 {

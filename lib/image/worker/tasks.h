@@ -29,6 +29,9 @@ int cx_result_digest(const struct cx_digest *digest, char **ret, conex_error **e
 /* import.c: an archive, or a layout's directory (descriptor 5), under a name. */
 int cx_task_import(struct cx_worker *w, char **result, conex_error **err);
 
+/* commit.c: what a container has written (descriptor 5: the upper directory) as one more layer of its image. */
+int cx_task_commit(struct cx_worker *w, char **result, conex_error **err);
+
 /* blobs.c: bytes into the store. `read` as read(2), but -errno and an error. */
 struct cx_source { ssize_t (*read)(void *self, void *to, size_t size, conex_error **err); void *self; };
 int cx_blob_bring(struct cx_worker *w, struct cx_store_lease *l, const struct cx_digest *want, uint64_t size,
