@@ -22,15 +22,23 @@ struct conex_image_options {
 	size_t size;
 	uint64_t flags;             /* CONEX_IMAGE_... */
 	const char *platform;       /* NULL: this machine's; "linux/arm64" */
+	/* Who we are to the registry; doc/registry.md has the whole order. Helpers that a file names (credsStore,
+	 * credHelpers) are asked. */
 	const char *auth_file;      /* containers' auth.json or Docker's config.json; NULL: the usual places, containers-auth.json(5) */
-	const char *user, *password;        /* instead of what files say; both or none */
-	const char *const *mirrors; /* asked first, in order: "https://mirror:5000/prefix" ... NULL */
+	const char *user, *password;        /* the registry's, instead of what files say, and no mirror's; both or none */
+	const char *const *mirrors; /* pulls ask these first, in order: "https://mirror:5000/prefix" ... NULL */
 	const struct conex_image_limits *limits;
 	uint64_t max_bytes;         /* limits->bytes, for who needs no other; 0: that one */
 	void *data;                 /* comes back in events */
 };
 #define CONEX_IMAGE_PLAIN_HTTP ((uint64_t)1 << 0)   /* http:// to this registry, and no certificate; never by itself */
 #define CONEX_IMAGE_NOT_NEWER ((uint64_t)1 << 1)    /* pull: where the store has one of that name, nobody is asked */
+
+/* Calls that take a registry read the host's environment, so no other thread may change it meanwhile (setenv(3)): HTTP_PROXY,
+ * HTTPS_PROXY and NO_PROXY (also in lower case), REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG and HOME;
+ * and PATH, where a credential helper is to be found, which gets all of the environment. In set-user-id programs none of it
+ * counts. A file of credentials that is broken fails the call with -EINVAL, one that was named and isn't there, or such a
+ * helper, with -ENOENT; a helper that fails the job with -EACCES, -ETIMEDOUT, -EFBIG or -EINVAL. */
 
 /* Brings an image out of an archive into the store, under a name, and unpacks its layers there: an OCI layout (as tar,
  * packed or not, or the descriptor of its directory) or what docker save and podman save write. Of several images in one
@@ -44,18 +52,25 @@ struct conex_image_options {
 int conex_image_import(conex *cx, int fd, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
 
-/* Brings an image from its registry into the store and unpacks its layers there. What is there isn't fetched again, also of
- * pulls that were killed. Speaks OCI's distribution-spec. Owner: *ret is the caller's: conex_job_free.
+/* Brings an image from its registry into the store and unpacks its layers there, each while it comes and several side by side;
+ * the name comes last. What is there isn't fetched again, also of pulls that were killed or cancelled; what another process
+ * fetches just now is waited for, and counts in conex_progress as if it came here. Speaks OCI's distribution-spec.
+ * image: "name", "host/name:tag", "name@sha256:..." (which is then its name). options.platform: of what is for several machines
+ * that one alone gets the name; without it the name leads to all of them, of which this machine's is fetched.
+ * Owner: *ret is the caller's: conex_job_free.
  * Returns: 0; -EINVAL a name or option that can't be; the usual. The job fails with -EACCES not logged in, or not allowed;
  * -ENOENT there is no such image, or none for the platform; -EHOSTUNREACH -ECONNREFUSED -ETIMEDOUT; -EKEYREJECTED its
- * certificate; -EPROTO -EREMOTEIO -ENODATA the registry; -EAGAIN too many requests; and as conex_image_import's.
+ * certificate; -EPROTO -EREMOTEIO -ENODATA -ELOOP the registry; -EAGAIN too many requests; and as conex_image_import's.
  * Threads: any. Since: 0.1 */
 int conex_image_pull(conex *cx, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
 
-/* Brings an image of the store to the registry that its name says, all of it that isn't there yet.
- * Owner: *ret is the caller's: conex_job_free.
- * Returns: 0; -EINVAL; the usual. The job fails with -ENOENT there is none in the store, and as conex_image_pull's.
+/* Brings an image of the store to the registry that its name says: what isn't there yet, out of another of its repositories
+ * where the store knows of one, and the tag last. Of a multi-platform image all that its index names, which must be in the
+ * store; with options->platform that platform's image alone. It takes no mirrors and no limits. The result is the digest that the
+ * registry now has under that name. Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EINVAL a name or option that can't be; the usual. The job fails with -ENOENT it isn't in the store, or not all
+ * of it; and as conex_image_pull's.
  * Threads: any. Since: 0.1 */
 int conex_image_push(conex *cx, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);

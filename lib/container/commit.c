@@ -170,7 +170,7 @@ static int begin(struct cx_verb *v, conex_container *c, json_t *config, conex_jo
 		cx_context_unlock(c->task.cx);
 	}
 	if (r < 0) {
-		json_decref(v->job.json);
+		cx_job_task_clear(&v->job);
 		return r;
 	}
 	v->job.fds = &upper;

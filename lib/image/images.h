@@ -21,4 +21,8 @@ void cx_found_image_clear(struct cx_found_image *i);
 int cx_images_find(struct cx_store *s, const char *name, const char *platform, struct cx_found_image *ret,
 	conex_error **err);
 
+/* One that the store hasn't, or not all of, comes from its registry: returns when it is there, as conex_image_pull's job with
+ * CONEX_IMAGE_NOT_NEWER. pull.c */
+int cx_images_pull(conex *cx, const char *name, conex_error **err);
+
 #endif

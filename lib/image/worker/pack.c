@@ -2,7 +2,7 @@
 #include "image/worker/pack.h"
 #include "image/refuse.h"
 #include "image/worker/compress.h"
-#include "image/worker/registry-parts.h"
+#include "image/worker/hash.h"
 
 #include <archive.h>
 
@@ -13,7 +13,7 @@ static int put(void *self, const void *bytes, size_t size)
 	struct cx_pack *p = self;
 	const char *from = bytes;
 
-	EVP_DigestUpdate(p->packed, bytes, size);
+	cx_hash_add(p->packed, bytes, size);
 	p->size += size;
 	while (size) {
 		ssize_t n = write(p->fd, from, size);
@@ -35,7 +35,7 @@ static la_ssize_t take(struct archive *a, void *self, const void *bytes, size_t 
 	struct cx_pack *p = self;
 	int r;
 
-	EVP_DigestUpdate(p->plain, bytes, size);
+	cx_hash_add(p->plain, bytes, size);
 	r = cx_compress_add(p->gzip, bytes, size, 0, put, p);
 	if (r < 0) {
 		if (!p->error)
@@ -60,8 +60,8 @@ static int configure(struct archive *a)
 int cx_pack_open(struct cx_pack *p, struct cx_worker *w, int fd, conex_error **err)
 {
 	*p = (struct cx_pack){ .worker = w, .fd = fd, .tar = archive_write_new() };
-	p->plain = cx_registry_hash_begin(CX_DIGEST_SHA256);
-	p->packed = cx_registry_hash_begin(CX_DIGEST_SHA256);
+	p->plain = cx_hash_begin(CX_DIGEST_SHA256);
+	p->packed = cx_hash_begin(CX_DIGEST_SHA256);
 	if (!p->tar || !p->plain || !p->packed || cx_compress_open(&p->gzip) < 0)
 		return cx_fail_memory(err);
 	if (!configure(p->tar) || archive_write_open(p->tar, p, NULL, take, NULL) != ARCHIVE_OK)
@@ -91,8 +91,8 @@ int cx_pack_end(struct cx_pack *p, conex_error **err)
 		r = p->error ? cx_pack_fail(p, "", err) : cx_fail(err, CONEX_STAGE_IMAGE, r, "deflate", NULL, "the new layer");
 	if (r < 0)
 		return r;
-	r = cx_registry_hash_end(p->plain, CX_DIGEST_SHA256, &p->diff_id);
-	if (cx_registry_hash_end(p->packed, CX_DIGEST_SHA256, &p->digest) < 0)
+	r = cx_hash_finish(p->plain, &p->diff_id);
+	if (cx_hash_finish(p->packed, &p->digest) < 0)
 		r = -EIO;
 	return r < 0 ? cx_fail(err, CONEX_STAGE_IMAGE, -EIO, "EVP_DigestFinal", NULL, "the new layer") : 0;
 }
@@ -100,8 +100,8 @@ int cx_pack_end(struct cx_pack *p, conex_error **err)
 void cx_pack_close(struct cx_pack *p)
 {
 	archive_write_free(p->tar);
-	EVP_MD_CTX_free(p->plain);
-	EVP_MD_CTX_free(p->packed);
+	cx_hash_free(p->plain);
+	cx_hash_free(p->packed);
 	cx_compress_close(p->gzip);
 	conex_error_free(p->error);
 	*p = (struct cx_pack){ .fd = -1 };

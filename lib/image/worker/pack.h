@@ -6,13 +6,14 @@
 #include "image/worker/worker.h"
 
 struct archive;
+struct cx_hash;
 
 struct cx_pack {
 	struct archive *tar;            /* the writer's: pax, with all that overlay can hold */
 	struct cx_worker *worker;       /* whose `done` counts */
 	int fd;                         /* the caller's */
 	void *gzip;
-	void *plain, *packed;           /* EVP_MD_CTX */
+	struct cx_hash *plain, *packed;
 	uint64_t size;                  /* packed */
 	struct cx_digest diff_id, digest;
 	conex_error *error;             /* of writing */

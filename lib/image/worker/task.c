@@ -1,5 +1,6 @@
 /* What the tasks that work on the store have in common. */
 #include "image/worker/lockdown.h"
+#include "image/worker/remote.h"
 #include "image/worker/tasks.h"
 
 #include <string.h>
@@ -49,10 +50,13 @@ void cx_work_place_close(struct cx_work_place *p)
 
 int cx_work_place_lock(struct cx_worker *w, const struct cx_work_place *p, int readable, int network, conex_error **err)
 {
-	const struct cx_lockdown lock = { .writable = &p->store->root, .count = 1, .readable = &readable,
-		.readable_count = readable >= 0, .network = network };
+	int read[1 + CX_REMOTE_FILES] = { readable }, given = readable >= 0, files = network ? cx_remote_files(w, read + given) : 0;
+	const struct cx_lockdown lock = { .writable = &p->store->root, .count = 1, .readable = read,
+		.readable_count = given + files, .network = network };
 	int r = cx_worker_lock(&lock, err);
 
+	for (int i = given; i < given + files; i++)
+		close(read[i]);
 	return r < 0 ? r : cx_worker_watch(w, err);
 }
 

@@ -32,6 +32,12 @@ int cx_task_import(struct cx_worker *w, char **result, conex_error **err);
 /* commit.c: what a container has written (descriptor 5: the upper directory) as one more layer of its image. */
 int cx_task_commit(struct cx_worker *w, char **result, conex_error **err);
 
+/* pull.c: an image from its registry, under a name. */
+int cx_task_pull(struct cx_worker *w, char **result, conex_error **err);
+
+/* push.c: an image of the store, to the registry of its name ("remote"). */
+int cx_task_push(struct cx_worker *w, char **result, conex_error **err);
+
 /* blobs.c: bytes into the store. `read` as read(2), but -errno and an error. */
 struct cx_source { ssize_t (*read)(void *self, void *to, size_t size, conex_error **err); void *self; };
 int cx_blob_bring(struct cx_worker *w, struct cx_store_lease *l, const struct cx_digest *want, uint64_t size,
@@ -54,7 +60,12 @@ int cx_archive_read(struct cx_worker *w, struct cx_store_lease *l, int fd, struc
 const struct cx_entry *cx_archive_find(const struct cx_archive *a, const char *name);  /* through links; NULL */
 void cx_archive_clear(struct cx_archive *a);
 
-/* layers.c: an image's layers, unpacked in the store, the lowest first. */
+/* layers.c: an image's layers, unpacked in the store, several side by side; those that it hasn't come from `registry` (NULL: it
+ * has all), which is this call's meanwhile. A leftover of an earlier try goes on. */
+struct cx_registry;
+int cx_layers_bring(struct cx_worker *w, const struct cx_work_place *p, const struct cx_image_manifest *m,
+	const struct cx_image_config *config, struct cx_registry *registry, conex_error **err);
+/* The same of a manifest, all of whose parts are there. */
 int cx_layers_unpack(struct cx_worker *w, const struct cx_work_place *p, const struct cx_digest *manifest, conex_error **err);
 
 #endif

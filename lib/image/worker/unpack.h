@@ -21,6 +21,7 @@ struct cx_packed {
 	const char *diff_id;            /* of the tar in them; NULL: unknown */
 	uint64_t size;                  /* of these bytes; 0: unknown */
 	int media;                      /* CX_PACKED_...: what the manifest says they are */
+	uint64_t *unpacked;             /* plain bytes are added as they come (atomic); NULL: nobody looks */
 };
 
 enum {                                  /* what becomes of .wh.NAME and .wh..wh..opq */
