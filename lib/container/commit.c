@@ -61,6 +61,7 @@ static int check_state(const conex_container *c, conex_error **err)
 
 /* ---- the worker's task ---- */
 
+/* A task's texts are wiped when it is sent: all of them are its own. */
 static json_t *mounts_of(const conex_container *c, const json_t *spec)
 {
 	const char *files[2];
@@ -68,7 +69,7 @@ static json_t *mounts_of(const conex_container *c, const json_t *spec)
 	size_t i;
 
 	json_array_foreach(json_object_get(spec, "mounts"), i, mount)
-		json_array_append(list, json_object_get(mount, "destination"));
+		json_array_append_new(list, json_copy(json_object_get(mount, "destination")));
 	cx_container_files(c, &files[0], &files[1]);
 	if (files[0])
 		json_array_append_new(list, json_string("/etc/hosts"));
@@ -100,7 +101,7 @@ static int describe(struct cx_verb *v, const conex_container *c, json_t *config,
 
 	if (line)
 		json_object_set_new(task, "created_by", line);
-	return json_object_set(task, "config", config) < 0 || json_object_set_new(task, "written", json_boolean(c->snapshot)) < 0
+	return json_object_set_new(task, "config", json_deep_copy(config)) < 0 || json_object_set_new(task, "written", json_boolean(c->snapshot)) < 0
 		|| json_object_set_new(task, "base", json_string(c->image)) < 0
 		|| json_object_set_new(task, "mounts", mounts_of(c, spec)) < 0
 		|| json_object_set_new(task, "devices", cx_rootfs_device_paths(spec)) < 0 ? cx_fail_memory(err) : 0;
