@@ -107,9 +107,16 @@ int conex_image_unpack(conex *cx, const char *image, const char *directory, cons
 int conex_image_export(conex *cx, const char *image, int fd, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
 
-/* What a container of an image has written becomes a layer, and both together an image of this name. config_json: OCI's image
- * config's "config", laid over the image's (null takes away); NULL: none. Owner: *ret is the caller's: conex_job_free.
- * Returns: 0; -EINVAL a name, a config, a container that isn't of an image; -EBUSY it runs, and isn't paused; the usual.
+/* What a container of an image has written becomes a layer, and both together an image of this name; where it has written
+ * nothing there is no new layer. config_json: OCI's image config's "config", laid over the image's: objects by key, Env by
+ * the variables' names, other lists are replaced, null takes away; NULL: as it was. Mount points that the library made, and
+ * sockets, are left out. Until the job is done the container can't be resumed, and deleting it waits.
+ * Owner: *ret is the caller's: conex_job_free. Its result is the new image's digest.
+ * Returns: 0; -EINVAL a name (one with a tag), a config, a container that isn't of an image; -EBUSY it runs, and isn't paused;
+ * -ENOENT it was deleted, or is just being; -EOPNOTSUPP root's with CONEX_RUN_USERNS, or with .disk; -E2BIG the image has 500
+ * layers already; the usual. The job fails with -EINVAL a
+ * name that begins with .wh., which no layer can hold, or an xattr's with a "="; -ENAMETOOLONG -E2BIG paths and xattrs that
+ * are too long; -EBUSY somebody wrote meanwhile; -ENOSPC and the like; then nothing has the name that hadn't it before.
  * Threads: any. Since: 0.1 */
 int conex_image_commit(conex_container *c, const char *image, const char *config_json, conex_job **ret, conex_error **err);
 

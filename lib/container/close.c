@@ -164,6 +164,7 @@ static void close_world(conex *cx)
 	int detached = (cx->flags & CONEX_DETACHED) != 0;
 	int done = 1;
 
+	cx_jobs_cancel(cx);     /* one may read what is to be undone */
 	if (detached)
 		finish_undoing(cx);
 	else

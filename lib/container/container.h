@@ -76,6 +76,8 @@ struct conex_container {
 	struct cx_published *published; /* its ports; NULL */
 	struct cx_joined *joined;       /* its networks; NULL */
 	char *snapshot, *hold;          /* of an image: what it writes to, and what the journal has of the lease; NULL */
+	char *image;                    /* its manifest's digest; NULL: of none */
+	int committing;                 /* workers that read what it has written: so long it is neither resumed nor undone */
 	int maps;                       /* helpers write its id maps just now */
 	struct cx_chain *chain;         /* CNI plugins that run for it just now; NULL */
 	int unplugged;                  /* they have been asked to delete its interfaces; -1: and could not: the

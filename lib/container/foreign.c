@@ -198,6 +198,16 @@ static int read_labels(conex_container *c, const struct cx_record *r)
 	return 0;
 }
 
+/* For conex_image_commit; undoing reads the journal itself. */
+static int read_image(conex_container *c, const struct cx_record *r)
+{
+	const char *image = cx_record_note(r, "image"), *snapshot = cx_record_note(r, "snapshot");
+
+	if ((image && !(c->image = strdup(image))) || (snapshot && !(c->snapshot = strdup(snapshot))))
+		return -ENOMEM;
+	return 0;
+}
+
 static int read_spec(conex_container *c, const struct cx_record *r, conex_error **err)
 {
 	const char *name = cx_record_note(r, "spec");
@@ -247,6 +257,8 @@ static int fill(conex_container *c, const struct cx_record *r, conex_error **err
 		c->by_systemd = strcmp(scope, "user") ? CX_BY_SYSTEMD : CX_BY_USER_SYSTEMD;
 	c->created_at_ns = created ? atoll(created) : 0;
 	if (!c->cgroup || !c->bundle || read_labels(c, r) < 0)
+		return cx_fail_memory(err);
+	if (read_image(c, r) < 0)
 		return cx_fail_memory(err);
 	read_addresses(c, r);
 	c->journalled = 1;

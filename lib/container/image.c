@@ -377,6 +377,9 @@ static int note(conex_container *c, const struct cx_image_use *u, const char *le
 	cx_journal_undo(j, CX_OP_undo_hold, text);
 	if (c->snapshot)
 		cx_journal_undo(j, CX_OP_undo_snapshot, c->snapshot);
+	cx_journal_note(j, "image", c->image);
+	if (c->snapshot)
+		cx_journal_note(j, "snapshot", c->snapshot);
 	r = cx_journal_flush(j, err);
 	cx_journal_free(j);
 	if (r == 0)
@@ -412,13 +415,16 @@ static void sweep_once(conex *cx, const struct cx_store *s)
 int cx_container_hold_image(conex_container *c, conex_error **err)
 {
 	const struct cx_image_use *u = c->task.plan->image;
-	char lease[CX_LEASE_ID];
+	char lease[CX_LEASE_ID], digest[CX_DIGEST_TEXT];
 	struct stat look;
 	uint64_t disk;
 	int r;
 
 	if (!u)
 		return 0;
+	cx_digest_print(&u->manifest, digest);
+	if (!(c->image = strdup(digest)))
+		return cx_fail_memory(err);
 	if (cx_store_lease_name(CX_LEASE_BOOT, lease) < 0)
 		return cx_fail_errno(err, CONEX_STAGE_LAUNCH, "getrandom", NULL, "the image's lease");
 	if ((u->takes_upper || !cx_json_true(c->task.plan->spec, "root.readonly")) && !(c->snapshot = cx_snapshot_path(u->store, c->id)))

@@ -210,9 +210,13 @@ static int freeze(conex_container *c, int frozen, int timeout_ms, conex_error **
 
 	if (r < 0)
 		return r;
+	if (c->committing)
+		cx_context_pump(c->task.cx);    /* its end may wait to be read */
 	if (c->task.state != was)
 		r = cx_fail(err, CONEX_STAGE_RUN, -EINVAL, NULL, frozen ? "only a running one can be paused"
 			: "only a paused one can be resumed", "container %s", c->id);
+	else if (!frozen && c->committing)
+		r = cx_fail(err, CONEX_STAGE_RUN, -EBUSY, NULL, "wait for the job, or free it", "container %s is being committed", c->id);
 	else
 		r = cx_cgroup_freeze_path(c->task.cx->cgroups, c->cgroup, frozen, timeout_ms, err);
 	if (r == 1)

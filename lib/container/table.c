@@ -132,6 +132,7 @@ void cx_container_unref(conex_container *c)
 	free(c->labels);
 	free(c->snapshot);
 	free(c->hold);
+	free(c->image);
 	free(c->cgroup);
 	free(c->bundle);
 	cx_closep(&c->process);

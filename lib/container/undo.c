@@ -213,7 +213,7 @@ static int after_undo(conex_container *c)
 
 static int is_busy(const conex_container *c)
 {
-	return c->undoing || c->hooks || c->maps || c->stack || c->placing || c->chain;
+	return c->undoing || c->hooks || c->maps || c->stack || c->placing || c->chain || c->committing;
 }
 
 int cx_container_undo(conex_container *c)
@@ -287,7 +287,7 @@ int cx_undo_tick(conex *cx)
 	}
 	for (c = cx->containers->first; c; c = c->next)
 		if (c->undo_later && c->task.state == CONEX_EXITED)
-			busy |= (c->undo_later = 1) && !c->chain;       /* whose end says so */
+			busy |= (c->undo_later = 1) && !c->chain && !c->committing;     /* whose end says so */
 	if (busy) {
 		cx->containers->undo_pending = 1;
 		cx_containers_tick_in(cx, RETRY_MS);

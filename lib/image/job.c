@@ -45,6 +45,14 @@ static conex_job *job_of_helper(struct cx_helper *h)
 	return (conex_job *)((char *)h - offsetof(conex_job, helper));
 }
 
+/* What the caller holds for the worker, which reads it no more. */
+static void forget(conex_job *job)
+{
+	if (job->task.forget)
+		job->task.forget(job->task.own);
+	job->task.forget = NULL;
+}
+
 /* All that was for the worker. */
 static void let_go(conex_job *job)
 {
@@ -109,6 +117,7 @@ static void end(conex_job *job)
 		job->task.ended(job->task.own, job->socket);
 	cx_closep(&job->socket);
 	let_go(job);
+	forget(job);
 	post(job);
 	cx_job_unref(job);
 }
@@ -179,6 +188,7 @@ static void take(conex_job *job, const struct cx_work *w, const char *bytes)
 		take_result(job, bytes);
 	else
 		take_failure(job, w, bytes);
+	forget(job);
 }
 
 /* A message that isn't one is a worker that somebody else writes: as good as dead. Who has been taken over by strangers'
@@ -425,7 +435,10 @@ int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_err
 	int r;
 
 	if (!job) {
+		int held = cx_context_hold(cx);
+
 		cx_job_task_clear(task);
+		cx_context_release(cx, held);
 		return cx_fail_memory(err);
 	}
 	r = open_all(job, err);
@@ -436,8 +449,11 @@ int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_err
 		cx_context_unlock(cx);
 	}
 	if (r < 0) {
+		int held = cx_context_hold(cx);
+
 		cx_closep(&job->socket);
 		cx_job_unref(job);
+		cx_context_release(cx, held);
 	} else {
 		*ret = job;
 	}
@@ -562,6 +578,13 @@ conex_job *cx_job_of(struct cx_news *n, void **ret_data)
 	if (n->queued)                  /* the queue's own reference goes on */
 		job->refs++;
 	return job;
+}
+
+void cx_jobs_cancel(conex *cx)
+{
+	for (conex_job *job = cx->jobs; job; job = job->next)
+		if (!job->is_over)
+			cancel(job);
 }
 
 /* The keeper ends, and the workers with it. */

@@ -22,7 +22,8 @@ struct cx_job_before {
 /* Executes conex-worker, by the keeper, with the task (taken over) and `count` descriptors, which stay the caller's.
  * `finish` is called with the lock when the worker has said that all went well, and may still fail the job. `ended` is
  * called with the lock when it is dead or dies just now (then the socket hangs up; -1: it has), before anybody hears
- * how it ended; not for one that never ran. `forget` is called once in the end whatever happens. All may be NULL. */
+ * how it ended; not for one that never ran. `forget` is called once, with the lock, when the worker has said how it
+ * ended, has ended without a word, or could not be begun. All may be NULL. */
 struct cx_job_task {
 	json_t *json;           /* may have secrets: it is wiped */
 	struct cx_job_before *before;   /* taken over; NULL: none */
@@ -46,6 +47,7 @@ int cx_jobs_pump(conex *cx);                    /* locked; 1: something happened
 /* CONEX_EVENT_JOB of the queue. A reference more: cx_job_unref, locked */
 conex_job *cx_job_of(struct cx_news *n, void **ret_data);
 void cx_job_unref(conex_job *job);
+void cx_jobs_cancel(conex *cx);                 /* locked: workers are told to end */
 void cx_jobs_close(conex *cx);                  /* locked: all end, as cancelled */
 
 #endif

@@ -140,12 +140,14 @@ static int compile_overlay(struct cx_compile *c, const json_t *overlay, conex_er
 		cx_op(b, disk, "root.overlay.disk");
 	/* in a user namespace trusted.* attributes can't be written; the overlay keeps
 	 * its notes in user.*. One that the host's root makes for it has what those have, too:
-	 * no devices */
+	 * no devices. Elsewhere, whatever this kernel's default is, what was renamed
+	 * or changed is whole in the upper directory (this turns metacopy off, too), so that
+	 * it can be made a layer of. */
 	cx_op(b, overlay, "root.overlay", CX_ROOTFS_ROOT_SOURCE,
 		cx_cell_slot_list(b, CX_SLOT_LOWER, list),
 		cx_cell_slot(b, CX_SLOT_UPPER, upper),
 		cx_cell_slot(b, CX_SLOT_WORK, work),
-		cx_cell_text(b, (c->userns && !is_mapped(c)) || c->nested ? "userxattr" : NULL),
+		cx_cell_text(b, (c->userns && !is_mapped(c)) || c->nested ? "userxattr" : "redirect_dir=follow"),
 		is_mapped(c) ? CX_MOUNT_ATTR_NODEV : 0);
 	return 0;
 }

@@ -15,4 +15,7 @@ int cx_rootfs_compile_sources(struct cx_compile *c, conex_error **err);
 int cx_rootfs_compile(struct cx_compile *c, conex_error **err);
 int cx_rootfs_compile_finish(struct cx_compile *c, conex_error **err);
 int cx_rootfs_compile_protect(struct cx_compile *c, conex_error **err);
+/* Where devices and links are made, if they aren't there: for who looks later at what a container has written. New; NULL:
+ * no memory */
+json_t *cx_rootfs_device_paths(const json_t *spec);
 #endif

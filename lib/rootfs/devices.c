@@ -123,3 +123,19 @@ int cx_rootfs_compile_devices(struct cx_compile *c, uint32_t source, conex_error
 			cx_cell_text(b, "/dev/core"));
 	return 0;
 }
+
+json_t *cx_rootfs_device_paths(const json_t *spec)
+{
+	json_t *list = json_array();
+	struct device d;
+
+	if (cx_rootfs_dev_is_bound(spec))
+		return list;
+	for (size_t n = 0; read_device(spec, n, &d); n++)
+		if (d.path)
+			json_array_append_new(list, json_string(d.path));
+	for (size_t i = 0; i < CX_ARRAY_SIZE(links); i++)
+		json_array_append_new(list, json_string(links[i].path));
+	json_array_append_new(list, json_string("/dev/core"));
+	return list;
+}

@@ -333,6 +333,7 @@ TEST(overlay)
 	CHECK(strstr(text, "propagation overlay root ") == text);
 	CHECK_INT(op->arg[1] >> 32, CX_SLOT_LOWER);
 	CHECK_STR(cx_plan_text(r.plan, op->arg[2]), "/u");
+	CHECK_STR(cx_plan_text(r.plan, op->arg[4]), "redirect_dir=follow");
 	op = find(r.plan, CX_OP_attributes, 0);
 	CHECK(op && op->arg[1] == CX_MOUNT_ATTR_RDONLY && op->arg[4] == 0);
 	free(r.plan);

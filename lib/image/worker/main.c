@@ -135,6 +135,7 @@ int cx_worker_watch(struct cx_worker *w, conex_error **err)
 /* ---- the task ---- */
 
 const struct cx_worker_task cx_worker_tasks[] = {
+	{ "commit", cx_task_commit },
 	{ "export", cx_task_export },
 	{ "import", cx_task_import },
 	{ "sweep", cx_task_sweep },

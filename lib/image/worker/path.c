@@ -28,6 +28,12 @@ int cx_tree_fail(struct cx_tree *t, int code, const char *call, const char *hint
 		t->layer, name);
 }
 
+/* A whiteout is no file's name: behind its prefix all of what the kernel takes may follow. */
+static size_t longest(const char *name)
+{
+	return strncmp(name, ".wh.", 4) ? NAME_MAX : NAME_MAX + 4;
+}
+
 /* Appends a component. 0; negative: what is wrong with it. */
 static int add(struct cx_tree *t, struct cx_path *p, const char *from, size_t n)
 {
@@ -35,7 +41,7 @@ static int add(struct cx_tree *t, struct cx_path *p, const char *from, size_t n)
 		return 0;
 	if (n == 2 && from[0] == '.' && from[1] == '.')
 		return -EINVAL;
-	if (n > NAME_MAX || p->size + n + 1 > t->options.limits.path)
+	if (n > longest(from) || p->size + n + 1 > t->options.limits.path)
 		return -ENAMETOOLONG;
 	p->parent = p->size;
 	if (p->size)

@@ -42,6 +42,9 @@ int cx_import_from(struct cx_worker *w, const struct cx_work_place *place, int f
 /* verify.c: the digests of blobs that aren't what they should be, and are put aside. */
 int cx_task_verify(struct cx_worker *w, char **result, conex_error **err);
 
+/* commit.c: what a container has written (descriptor 5: the upper directory) as one more layer of its image. */
+int cx_task_commit(struct cx_worker *w, char **result, conex_error **err);
+
 /* pull.c: an image from its registry, under a name. */
 int cx_task_pull(struct cx_worker *w, char **result, conex_error **err);
 
