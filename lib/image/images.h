@@ -8,6 +8,8 @@
 
 /* The context's store, opened at the first need; any thread. */
 int cx_images_of(conex *cx, struct cx_store **ret, conex_error **err);
+/* The same, but none is made: *ret is NULL where there is none. */
+int cx_images_existing(conex *cx, struct cx_store **ret, conex_error **err);
 
 struct cx_found_image {
 	struct cx_reference name;

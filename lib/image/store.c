@@ -157,7 +157,7 @@ static int user_store(char to[PATH_MAX])
 static int open_root(struct cx_store *s, const char *path, conex_error **err)
 {
 	struct stat st;
-	int r = cx_mkdirs(AT_FDCWD, path, 0700);
+	int r = s->flags & CX_STORE_EXISTING ? 0 : cx_mkdirs(AT_FDCWD, path, 0700);
 
 	if (r == 0 && !(s->path = realpath(path, NULL)))
 		r = -errno;
@@ -213,6 +213,8 @@ static int prepare(const struct cx_store *s, conex_error **err)
 	char text[64];
 	ssize_t n = cx_file_read(s->root, "version", text, sizeof text);
 
+	if ((n == -ENOENT || n == 0) && s->flags & CX_STORE_EXISTING)
+		return cx_store_fail(err, s, -ENOENT, "open", "version");
 	if (n == -ENOENT || n == 0) {   /* empty: of a power failure */
 		n = make(s);
 		if (n < 0)
