@@ -84,14 +84,15 @@ struct conex_run_options {
 };
 
 /* Runs a program in a new container: conex_plan_new and conex_launch in one. image: one
- * of the store (conex/image.h), whose layers are the root file system, with one of its own above them for what the container
+ * of the store (conex/image.h), or one that is pulled first, as conex_image_pull without options does it: that is waited
+ * for, also with CONEX_RUN_NOWAIT (who doesn't want to wait pulls by himself, before). Its layers are the root file system, with one of its own above them for what the container
  * writes, and whose config says what to run: args come behind its entrypoint. NULL: a directory (.rootfs), a
  * specification (.spec) or, with .share, the host's files. args: NULL-ended; NULL: the specification's. Returns when the program has been
  * executed, with CONEX_RUN_NOWAIT at once, with CONEX_RUN_HOLD when all is set up; with NOWAIT a
  * failed start comes as an EXITED event. Starts the context's keeper where needed. On failure
  * nothing is left of the container.
  * Owner: *ret is the caller's: conex_container_free, which leaves the container alone.
- * Returns: 0; before anything was made: as conex_plan_new, and -EINVAL .id or .labels malformed,
+ * Returns: 0; before anything was made: as conex_plan_new, of an image that isn't there as conex_image_pull and its job, and -EINVAL .id or .labels malformed,
  * -EBADF a descriptor that isn't open; then -EEXIST the id is taken; -EACCES no right to make
  * its cgroup; with systemd as driver -ELIBACC no libsystemd, -ETIMEDOUT no answer within 30 s,
  * -ECANCELED its job failed; with .network "pasta" or "slirp4netns" -ENOENT the program isn't installed,

@@ -22,9 +22,11 @@ struct conex_image_options {
 	size_t size;
 	uint64_t flags;             /* CONEX_IMAGE_... */
 	const char *platform;       /* NULL: this machine's; "linux/arm64" */
+	/* Who we are to the registry; doc/registry.md has the whole order. Helpers that a file names (credsStore,
+	 * credHelpers) are asked. */
 	const char *auth_file;      /* containers' auth.json or Docker's config.json; NULL: the usual places, containers-auth.json(5) */
-	const char *user, *password;        /* instead of what files say; both or none */
-	const char *const *mirrors; /* asked first, in order: "https://mirror:5000/prefix" ... NULL */
+	const char *user, *password;        /* the registry's, instead of what files say, and no mirror's; both or none */
+	const char *const *mirrors; /* pulls ask these first, in order: "https://mirror:5000/prefix" ... NULL */
 	const struct conex_image_limits *limits;
 	uint64_t max_bytes;         /* limits->bytes, for who needs no other; 0: that one */
 	void *data;                 /* comes back in events */
@@ -32,9 +34,15 @@ struct conex_image_options {
 #define CONEX_IMAGE_PLAIN_HTTP ((uint64_t)1 << 0)   /* http:// to this registry, and no certificate; never by itself */
 #define CONEX_IMAGE_NOT_NEWER ((uint64_t)1 << 1)    /* pull: where the store has one of that name, nobody is asked */
 
+/* Calls that take a registry read the host's environment, so no other thread may change it meanwhile (setenv(3)): HTTP_PROXY,
+ * HTTPS_PROXY and NO_PROXY (also in lower case), REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG and HOME;
+ * and PATH, where a credential helper is to be found, which gets all of the environment. In set-user-id programs none of it
+ * counts. A file of credentials that is broken fails the call with -EINVAL, one that was named and isn't there, or such a
+ * helper, with -ENOENT; a helper that fails the job with -EACCES, -ETIMEDOUT, -EFBIG or -EINVAL. */
+
 /* Brings an image out of an archive into the store, under a name, and unpacks its layers there: an OCI layout (as tar,
  * packed or not, or the descriptor of its directory) or what docker save and podman save write. Of several images in one
- * archive the one of that name; else the platform chooses. Every byte's digest is compared before anything has a name.
+ * archive the one of that name (the tag alone counts where tools write no more); else the platform chooses. Every byte's digest is compared before anything has a name.
  * fd: a file, a pipe or a directory; it stays the caller's. image: "name", "host/name:tag"; options: NULL for the defaults.
  * Owner: *ret is the caller's: conex_job_free.
  * Returns: 0; -EINVAL a name or option that can't be; -EBADF; -EOPNOTSUPP without privileges; the usual. The job fails with
@@ -44,32 +52,57 @@ struct conex_image_options {
 int conex_image_import(conex *cx, int fd, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
 
-/* Brings an image from its registry into the store and unpacks its layers there. What is there isn't fetched again, also of
- * pulls that were killed. Speaks OCI's distribution-spec. Owner: *ret is the caller's: conex_job_free.
+/* Brings an image from its registry into the store and unpacks its layers there, each while it comes and several side by side;
+ * the name comes last. What is there isn't fetched again, also of pulls that were killed or cancelled; what another process
+ * fetches just now is waited for, and counts in conex_progress as if it came here. Speaks OCI's distribution-spec.
+ * image: "name", "host/name:tag", "name@sha256:..." (which is then its name). options.platform: of what is for several machines
+ * that one alone gets the name; without it the name leads to all of them, of which this machine's is fetched.
+ * Owner: *ret is the caller's: conex_job_free.
  * Returns: 0; -EINVAL a name or option that can't be; the usual. The job fails with -EACCES not logged in, or not allowed;
  * -ENOENT there is no such image, or none for the platform; -EHOSTUNREACH -ECONNREFUSED -ETIMEDOUT; -EKEYREJECTED its
- * certificate; -EPROTO -EREMOTEIO -ENODATA the registry; -EAGAIN too many requests; and as conex_image_import's.
+ * certificate; -EPROTO -EREMOTEIO -ENODATA -ELOOP the registry; -EAGAIN too many requests; and as conex_image_import's.
  * Threads: any. Since: 0.1 */
 int conex_image_pull(conex *cx, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
 
-/* Brings an image of the store to the registry that its name says, all of it that isn't there yet.
- * Owner: *ret is the caller's: conex_job_free.
- * Returns: 0; -EINVAL; the usual. The job fails with -ENOENT there is none in the store, and as conex_image_pull's.
+/* Brings an image of the store to the registry that its name says: what isn't there yet, out of another of its repositories
+ * where the store knows of one, and the tag last. Of a multi-platform image all that its index names, which must be in the
+ * store; with options->platform that platform's image alone. It takes no mirrors and no limits. The result is the digest that the
+ * registry now has under that name. Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EINVAL a name or option that can't be; the usual. The job fails with -ENOENT it isn't in the store, or not all
+ * of it; and as conex_image_pull's.
  * Threads: any. Since: 0.1 */
 int conex_image_push(conex *cx, const char *image, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);
 
-/* Unpacks an image of the store into a new directory, all layers in one tree. Owner: *ret is the caller's: conex_job_free.
- * Returns: 0; -EINVAL; -EEXIST the directory is there; the usual. The job fails with -ENOENT there is no such image, and as
- * conex_image_import's; then there is no directory.
+/* Unpacks an image of the store into a new directory, all layers in one tree: what they hide is gone, owners, modes, times, links,
+ * attributes and devices are as the layers have them. The directory gets its name when every digest was right and all is
+ * on the disk; until then there is one called .unpack-... beside it, which goes whoever dies (only the machine's end leaves
+ * it). directory: absolute, or from where the host is at the call; its parent has to be there. Of an image of several platforms
+ * options.platform says which, NULL: this machine's; one of a single platform is unpacked whatever it is for, unless a
+ * platform was asked for. Nothing is unpacked in the store.
+ * Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EINVAL a name, an option or a path that can't be; -ENOENT no such image in the store, or no parent; -EEXIST the
+ * directory is there; -ENOTDIR -ENAMETOOLONG; -EACCES -EROFS its parent can't be written; -EOPNOTSUPP without privileges; the
+ * usual. The job fails with -EEXIST somebody has made it meanwhile; -EBADMSG a blob of the store is broken; -ENOENT it is
+ * missing, or there is none of that platform; -E2BIG beyond a limit; -ENOSPC and the like. Then there is no directory.
  * Threads: any. Since: 0.1 */
 int conex_image_unpack(conex *cx, const char *image, const char *directory, const struct conex_image_options *options,
 	conex_job **ret, conex_error **err);
 
-/* Writes an image of the store as an OCI layout: into a directory whose descriptor it gets, else as tar (which docker load
- * reads, too). fd stays the caller's. Owner: *ret is the caller's: conex_job_free.
- * Returns: 0; -EINVAL; -EBADF; the usual. The job fails with -ENOENT there is none, and errors of writing.
+/* Writes an image of the store as an OCI layout, under its whole name (io.containerd.image.name) and its tag
+ * (org.opencontainers.image.ref.name); every byte is hashed before it counts.
+ * fd: a file, a pipe or a stream's socket gets it as tar from where it stands, the same bytes each time, with Docker's
+ * manifest.json besides: docker load and podman load read it. What was written when the job fails stays, without an
+ * end and without an index. A directory becomes a layout, or gets one image more: one of that name is replaced, others
+ * stay; index.json changes when all is there, and on failure everything is as before. It stays the caller's.
+ * options.platform: of several that one alone. NULL: all that are in the store with all their parts; where some aren't, an
+ * index of those that are, so conex_job_result (the digest of what was written) isn't the image's.
+ * Owner: *ret is the caller's: conex_job_free.
+ * Returns: 0; -EBADF fd isn't open, or not for writing; -EINVAL a name, an option or a descriptor that can't be; -ENOENT no
+ * such image in the store; the usual. The job fails with -EPIPE who reads has ended; -ENOSPC -EFBIG -EROFS and the like;
+ * -EBADMSG a blob of the store is broken; -ENOENT it is missing, or there is none of that platform; -EPROTONOSUPPORT -EINVAL
+ * -ENOTDIR the directory holds something else.
  * Threads: any. Since: 0.1 */
 int conex_image_export(conex *cx, const char *image, int fd, const struct conex_image_options *options, conex_job **ret,
 	conex_error **err);

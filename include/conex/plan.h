@@ -10,15 +10,15 @@
 
 CONEX_BEGIN_DECLARATIONS
 
-/* Compiles a plan; nothing outside the process is made and no process started. image: as
- * conex_run has it. args: NULL-ended, the default for launches; NULL: the specification's. options:
+/* Compiles a plan; nothing outside the process is made and no process started, but for an image that isn't in the store: it
+ * is pulled, and waited for. image: as conex_run has it. args: NULL-ended, the default for launches; NULL: the specification's. options:
  * fields that are not marked L in struct conex_run_options; namespaces in .join are held by the
  * plan.
  * Owner: *ret is the caller's: conex_plan_free. .spec stays the caller's and is not changed.
  * Returns: 0; -EINVAL an option or the specification is malformed, or needs what it lacks;
  * -ERANGE a number too large; -EOPNOTSUPP what this version or machine can't do; -ENOENT
  * -ENOTDIR -EACCES .rootfs; -ENOENT a name in .user that /etc/passwd in the root file system
- * doesn't have; -E2BIG more than the format holds; each with the field in conex_error_object;
+ * doesn't have; of an image that isn't there as conex_image_pull and its job; -E2BIG more than the format holds; each with the field in conex_error_object;
  * the usual.
  * Threads: any. Since: 0.1 */
 int conex_plan_new(conex *cx, const char *image, const char *const *args,

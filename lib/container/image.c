@@ -65,7 +65,7 @@ static int lowers(struct cx_image_use *u, const struct cx_found_image *i, json_t
 	if (n < 0)
 		return n;
 	if (!count || (size_t)n < count)
-		return cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, count ? "import it again" : NULL,
+		return cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, count ? "pull it again" : NULL,
 			count ? "%d of the image's %zu layers are unpacked" : "the image has no layers", n, count);
 	list = json_array();
 	for (size_t k = count; list && k-- > 0;)
@@ -111,6 +111,35 @@ static int compose(struct cx_image_use *u, const struct cx_found_image *i, const
 	return r;
 }
 
+/* Is it there, all of it, ready to be mounted? */
+static int is_ready(struct cx_store *s, const struct cx_found_image *i)
+{
+	size_t count = i->parts->layer_count;
+	cx_autofree char (*names)[CX_LAYER_NAME] = calloc(count + 1, sizeof *names);
+
+	return names && cx_store_find_layers(s, i->config->diff_ids, count, names, NULL) == (int)count;
+}
+
+/* In the store; what isn't comes from its registry, first. */
+static int find(conex *cx, struct cx_store *s, const char *image, struct cx_found_image *ret, conex_error **err)
+{
+	conex_error *why = NULL;
+	int r = cx_images_find(s, image, NULL, ret, &why);
+
+	if ((r < 0 && r != -ENOENT) || (r == 0 && is_ready(s, ret))) {
+		if (err && r < 0) {
+			conex_error_free(*err);
+			*err = cx_steal_ptr(&why);
+		}
+		conex_error_free(why);
+		return r;
+	}
+	conex_error_free(why);
+	cx_found_image_clear(ret);
+	r = cx_images_pull(cx, image, err);
+	return r < 0 ? r : cx_images_find(s, image, NULL, ret, err);
+}
+
 int cx_image_layer(conex *cx, const char *image, const char *const *args, const struct conex_run_options *o,
 	struct cx_image_use **ret, json_t **ret_spec, conex_error **err)
 {
@@ -123,7 +152,7 @@ int cx_image_layer(conex *cx, const char *image, const char *const *args, const 
 	u = calloc(1, sizeof *u);
 	r = u ? cx_images_of(cx, &u->store, err) : cx_fail_memory(err);
 	if (r == 0)
-		r = cx_images_find(u->store, image, NULL, &i, err);
+		r = find(cx, u->store, image, &i, err);
 	if (r == 0)
 		r = compose(u, &i, args, ret_spec, err);
 	if (r < 0) {
@@ -172,7 +201,7 @@ static int hold(const struct cx_image_use *u, const char *id, conex_error **err)
 	if (r > 0)
 		r = cx_store_lease_hold_layer(l, u->top, err);
 	cx_store_lease_free(l);
-	return r == 0 ? cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, "import it again", "the image was deleted just now")
+	return r == 0 ? cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, "pull it again", "the image was deleted just now")
 		: r < 0 ? r : 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "cgroup/scope.h"
 #include "network/cni.h"
+#include "image/images.h"
 #include "image/snapshot.h"
 #include "network/nft.h"
 
@@ -88,6 +89,8 @@ int cx_undo_play(enum cx_op_code undo, const char *text, void *data)
 		return cx_cni_undo(text, who->run, who->data, NULL);
 	case CX_OP_undo_snapshot:
 		return cx_snapshot_remove(text);
+	case CX_OP_undo_tree:
+		return cx_images_remove_tree(text);
 	case CX_OP_undo_hold:
 		return cx_snapshot_let_go(text);
 	case CX_OP_undo_link:

@@ -22,6 +22,20 @@ void cx_credentials_free(struct cx_credentials *c)
 	*c = (struct cx_credentials){ 0 };
 }
 
+void cx_credentials_wipe(json_t *json)
+{
+	const char *key;
+	json_t *one;
+	size_t i;
+
+	if (json_is_string(json))
+		explicit_bzero((char *)json_string_value(json), json_string_length(json));
+	json_object_foreach(json, key, one)
+		cx_credentials_wipe(one);
+	json_array_foreach(json, i, one)
+		cx_credentials_wipe(one);
+}
+
 static int digit(char c)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -244,6 +258,7 @@ static int load(const char *text, size_t size, const char *file, json_t **ret, c
 
 static void decref(json_t **json)
 {
+	cx_credentials_wipe(*json);
 	json_decref(*json);
 }
 
@@ -313,6 +328,7 @@ int cx_credentials_find(const struct cx_credentials_places *p, const char *host,
 {
 	const struct { const char *directory, *name; } files[] = {
 		{ p->runtime_dir, "containers/auth.json" },
+		{ p->runtime_dir ? NULL : p->run_file, NULL },
 		{ p->config_home, "containers/auth.json" },
 		{ p->config_home ? NULL : p->home, ".config/containers/auth.json" },
 		{ p->docker_config, "config.json" },
@@ -327,7 +343,7 @@ int cx_credentials_find(const struct cx_credentials_places *p, const char *host,
 
 		if (!files[i].directory)
 			continue;
-		if (asprintf(&path, "%s/%s", files[i].directory, files[i].name) < 0) {
+		if (asprintf(&path, "%s%s%s", files[i].directory, files[i].name ? "/" : "", files[i].name ? files[i].name : "") < 0) {
 			path = NULL;
 			return cx_fail_memory(err);
 		}

@@ -4,6 +4,7 @@
 #define CX_IMAGE_CREDENTIALS_H
 
 #include <conex/base.h>
+#include <jansson.h>
 #include <stddef.h>
 #include <string.h>
 #include "base/cleanup.h"
@@ -26,6 +27,8 @@ struct cx_credentials {
 
 /* Wipes what was secret. */
 void cx_credentials_free(struct cx_credentials *c);
+/* All texts in it, down to the leaves: before its last json_decref. NULL is fine. */
+void cx_credentials_wipe(json_t *json);
 
 #define cx_autocredentials cx_cleanup(cx_credentials_free) struct cx_credentials
 
@@ -34,6 +37,7 @@ struct cx_credentials_places {
 	const char *file;               /* this and no other; it must exist */
 	const char *registry_auth_file; /* REGISTRY_AUTH_FILE */
 	const char *runtime_dir;        /* XDG_RUNTIME_DIR */
+	const char *run_file;           /* without that: /run/containers/UID/auth.json */
 	const char *config_home;        /* XDG_CONFIG_HOME */
 	const char *docker_config;      /* DOCKER_CONFIG */
 	const char *home;               /* HOME */

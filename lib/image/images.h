@@ -23,4 +23,10 @@ void cx_found_image_clear(struct cx_found_image *i);
 int cx_images_find(struct cx_store *s, const char *name, const char *platform, struct cx_found_image *ret,
 	conex_error **err);
 
+/* One that the store hasn't, or not all of, comes from its registry: returns when it is there, as conex_image_pull's job with
+ * CONEX_IMAGE_NOT_NEWER. pull.c */
+int cx_images_pull(conex *cx, const char *name, conex_error **err);
+/* What was being unpacked when who did it died (unpack.c): a path, with all below. 0 also where there is none; -errno */
+int cx_images_remove_tree(const char *path);
+
 #endif

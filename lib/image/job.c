@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "base/path.h"
-#include "keeper/host.h"
+#include "image/credentials.h"
 #include "keeper/spawn.h"
 #include "plan/build.h"
 
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { RATE_MS = 2000 };
+enum { RATE_MS = 2000, FDS_MAX = CX_FD_COUNT - CX_FD_EXTRA - 2 };
 
 struct conex_job {
 	struct cx_news news;            /* first: the queue gives it back */
@@ -22,7 +22,10 @@ struct conex_job {
 	conex *cx;                      /* counted */
 	int refs;                       /* locked: the user's, the queue's, the running worker's, those lent by events */
 	int has_handle;                 /* the user's; without it there is no news */
-	struct cx_helper helper;
+	struct cx_job_task task;        /* until the worker has it; then what of it is for its end */
+	int fds[FDS_MAX];               /* the task's, ours */
+	struct cx_helper helper;        /* the worker, or who comes before it */
+	int theirs;                     /* the worker's end of the socket, until it has it */
 	int socket;                     /* -1: nothing more comes */
 	int state;                      /* 0: it runs; 1: done; -errno */
 	int is_over;                    /* the worker has said how it ended */
@@ -31,9 +34,6 @@ struct conex_job {
 	struct cx_work progress;
 	uint64_t rate, rate_bytes;      /* so many bytes were done */
 	int64_t rate_ns;                /* then */
-	void *data, *own;
-	int (*finish)(void *own, const char *result, conex_error **err);
-	void (*forget)(void *own);
 };
 
 static conex_job *job_of_helper(struct cx_helper *h)
@@ -41,12 +41,37 @@ static conex_job *job_of_helper(struct cx_helper *h)
 	return (conex_job *)((char *)h - offsetof(conex_job, helper));
 }
 
+/* All that was for the worker. */
+static void let_go(conex_job *job)
+{
+	for (int i = 0; i < FDS_MAX; i++)
+		cx_closep(&job->fds[i]);
+	cx_closep(&job->theirs);
+	cx_credentials_wipe(job->task.json);
+	json_decref(job->task.json);
+	job->task.json = NULL;
+	if (job->task.before)
+		job->task.before->free(job->task.before);
+	job->task.before = NULL;
+}
+
+void cx_job_task_clear(struct cx_job_task *task)
+{
+	cx_credentials_wipe(task->json);
+	json_decref(task->json);
+	if (task->before)
+		task->before->free(task->before);
+	if (task->forget)
+		task->forget(task->own);
+	*task = (struct cx_job_task){ .json = NULL };
+}
+
 void cx_job_unref(conex_job *job)
 {
 	if (--job->refs > 0)
 		return;
-	if (job->forget)
-		job->forget(job->own);
+	let_go(job);
+	cx_job_task_clear(&job->task);
 	conex_error_free(job->error);
 	free(job->result);
 	free(job->step);
@@ -74,26 +99,32 @@ static void end(conex_job *job)
 		at = &(*at)->next;
 	if (*at)
 		*at = job->next;
+	if (job->task.ended)
+		job->task.ended(job->task.own, job->socket);
 	cx_closep(&job->socket);
+	let_go(job);
 	post(job);
 	cx_job_unref(job);
 }
 
 /* ---- what the worker says ---- */
 
+static void set_step(conex_job *job, const char *step)
+{
+	char *copy = job->step && !strcmp(job->step, step) ? NULL : strdup(step);
+
+	if (copy) {
+		free(job->step);
+		job->step = copy;
+	}
+}
+
 static void take_progress(conex_job *job, const struct cx_work *w, const char *step)
 {
 	int64_t now = cx_now_ns(CLOCK_MONOTONIC), passed = now - job->rate_ns;
 
 	job->progress = *w;
-	if (!job->step || strcmp(job->step, step)) {
-		char *copy = strdup(step);
-
-		if (copy) {
-			free(job->step);
-			job->step = copy;
-		}
-	}
+	set_step(job, step);
 	if (passed >= RATE_MS * INT64_C(1000000) || !job->rate) {
 		job->rate = passed > 0 && w->progress.done > job->rate_bytes
 			? (uint64_t)((double)(w->progress.done - job->rate_bytes) * 1e9 / (double)passed) : 0;
@@ -121,8 +152,8 @@ static void take_result(conex_job *job, const char *bytes)
 
 	job->result = strdup(bytes);
 	r = job->result ? 0 : cx_fail_memory(&job->error);
-	if (r == 0 && job->finish)
-		r = job->finish(job->own, job->result, &job->error);
+	if (r == 0 && job->task.finish)
+		r = job->task.finish(job->task.own, job->result, &job->error);
 	job->state = r < 0 ? r : 1;
 }
 
@@ -207,25 +238,33 @@ static int worker_plan(struct cx_plan **ret, conex_error **err)
 	return r;
 }
 
-static int task_memfd(json_t *json)
+/* jansson's own copies would be left in freed memory. */
+static int task_memfd(const json_t *json)
 {
-	cx_autofree char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	size_t size = json_dumpb(json, NULL, 0, JSON_COMPACT);
+	char *text = size ? malloc(size) : NULL;
+	int fd = -1;
 
-	return text ? cx_keeper_memfd("conex-task", text, strlen(text)) : -1;
+	if (text && json_dumpb(json, text, size, JSON_COMPACT) == size)
+		fd = cx_keeper_memfd("conex-task", text, size);
+	if (text)
+		explicit_bzero(text, size);
+	free(text);
+	return fd;
 }
 
 /* Locked. */
-static int launch(conex_job *job, const struct cx_job_task *task, int theirs, conex_error **err)
+static int launch(conex_job *job, conex_error **err)
 {
 	cx_autofree struct cx_plan *plan = NULL;
-	cx_autoclose int memfd = task_memfd(task->json);
-	int fds[CX_FD_COUNT] = { theirs, memfd }, r;
+	cx_autoclose int memfd = task_memfd(job->task.json);
+	int fds[CX_FD_COUNT] = { job->theirs, memfd }, r;
 	uint32_t bits = 3U << CX_FD_EXTRA;
 
 	if (memfd < 0)
 		return cx_fail_errno(err, CONEX_STAGE_IMAGE, "memfd_create", NULL, "the task");
-	for (int i = 0; i < task->count; i++) {
-		fds[2 + i] = task->fds[i];
+	for (int i = 0; i < job->task.count; i++) {
+		fds[2 + i] = job->fds[i];
 		bits |= 4U << (CX_FD_EXTRA + i);
 	}
 	r = worker_plan(&plan, err);
@@ -233,48 +272,113 @@ static int launch(conex_job *job, const struct cx_job_task *task, int theirs, co
 		r = cx_keeper_start(job->cx, err);
 	if (r == 0 && (r = cx_context_watch(job->cx, job->socket)) < 0)
 		r = cx_fail(err, CONEX_STAGE_IMAGE, r, "epoll_ctl", NULL, "the worker's socket");
-	job->helper.ended = worker_ended;
-	return r < 0 ? r : cx_keeper_help_later(job->cx, &job->helper, plan, bits, fds, err);
+	job->helper = (struct cx_helper){ .ended = worker_ended };
+	if (r == 0)
+		r = cx_keeper_help_later(job->cx, &job->helper, plan, bits, fds, err);
+	if (r == 0)
+		let_go(job);
+	return r;
 }
 
-static conex_job *job_new(conex *cx, const struct cx_job_task *task)
+/* ---- what comes before the worker ---- */
+
+static int go_on(conex_job *job, conex_error **err);
+
+static void before_ended(conex *cx, struct cx_helper *h)
+{
+	conex_job *job = job_of_helper(h);
+	struct cx_job_before *b = job->task.before;
+	int r;
+
+	(void)cx;
+	if (job->is_over) {
+		end(job);
+		return;
+	}
+	r = b->ended(b, h, &job->error);
+	if (r == 0)
+		r = go_on(job, &job->error);
+	if (r < 0) {
+		job->is_over = 1;
+		job->state = r;
+		end(job);
+	}
+}
+
+/* The next program, or the worker. Locked. */
+static int go_on(conex_job *job, conex_error **err)
+{
+	struct cx_job_before *b = job->task.before;
+	cx_autofree struct cx_plan *plan = NULL;
+	int fds[3] = { -1, -1, -1 }, r = b ? b->next(b, &plan, fds, err) : 0;
+
+	if (r == 0)
+		return launch(job, err);
+	if (r > 0)
+		r = cx_keeper_start(job->cx, err);
+	if (r == 0) {
+		set_step(job, b->step);
+		post(job);
+		job->helper = (struct cx_helper){ .ended = before_ended, .timeout_ms = b->timeout_ms };
+		r = cx_keeper_help_later(job->cx, &job->helper, plan, 1U << CX_FD_IN | 1U << CX_FD_OUT | 1U << CX_FD_ERR, fds, err);
+	}
+	for (int i = 0; i < 3; i++)
+		cx_closep(&fds[i]);
+	return r;
+}
+
+/* ---- starting ---- */
+
+/* The task is its, also when it fails: then it has an error alone. */
+static conex_job *job_new(conex *cx, struct cx_job_task *task)
 {
 	conex_job *job = calloc(1, sizeof *job);
 
 	if (!job)
 		return NULL;
 	job->cx = cx_context_ref(cx);
-	job->refs = job->has_handle = 1;
-	job->socket = -1;
-	job->data = task->data;
-	job->own = task->own;
-	job->finish = task->finish;
-	job->forget = task->forget;
+	job->refs = 1;
+	job->has_handle = !task->quiet;
+	job->socket = job->theirs = -1;
+	for (int i = 0; i < FDS_MAX; i++)
+		job->fds[i] = -1;
+	job->task = *task;
+	*task = (struct cx_job_task){ .json = NULL };
 	job->rate_ns = cx_now_ns(CLOCK_MONOTONIC);
 	return job;
 }
 
+static int open_all(conex_job *job, conex_error **err)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return cx_fail_errno(err, CONEX_STAGE_IMAGE, "socketpair", NULL, "a job");
+	job->socket = pair[0];
+	job->theirs = pair[1];
+	for (int i = 0; i < job->task.count; i++) {
+		job->fds[i] = fcntl(job->task.fds[i], F_DUPFD_CLOEXEC, 3);
+		if (job->fds[i] < 0)
+			return cx_fail_errno(err, CONEX_STAGE_IMAGE, "fcntl", NULL, "a job's descriptor");
+	}
+	job->task.fds = NULL;           /* the caller's */
+	return 0;
+}
+
 int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_error **err)
 {
-	cx_autoclose int theirs = -1;
 	conex_job *job = job_new(cx, task);
-	int pair[2], r = job ? 0 : cx_fail_memory(err);
+	int r;
 
 	if (!job) {
-		json_decref(task->json);
-		if (task->forget)
-			task->forget(task->own);
-		return r;
+		cx_job_task_clear(task);
+		return cx_fail_memory(err);
 	}
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		r = cx_fail_errno(err, CONEX_STAGE_IMAGE, "socketpair", NULL, "a job");
-	else {
-		job->socket = pair[0];
-		theirs = pair[1];
+	r = open_all(job, err);
+	if (r == 0)
 		r = cx_context_lock_to_change(cx, err);
-	}
 	if (r == 0) {
-		r = launch(job, task, theirs, err);
+		r = go_on(job, err);
 		if (r == 0) {
 			job->refs++;            /* what runs */
 			job->next = cx->jobs;
@@ -282,7 +386,6 @@ int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_err
 		}
 		cx_context_unlock(cx);
 	}
-	json_decref(task->json);
 	if (r < 0) {
 		cx_closep(&job->socket);
 		cx_job_unref(job);
@@ -388,7 +491,7 @@ conex_job *cx_job_of(struct cx_news *n, void **ret_data)
 {
 	conex_job *job = (conex_job *)n;
 
-	*ret_data = job->data;
+	*ret_data = job->task.data;
 	if (n->queued)                  /* the queue's own reference goes on */
 		job->refs++;
 	return job;

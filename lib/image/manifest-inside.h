@@ -7,6 +7,8 @@
 
 /* Of an object whose types are right. `where`: its path in the document. */
 int cx_descriptor_read(const json_t *from, const char *where, struct cx_descriptor *ret, conex_error **err);
+/* Types and ranges of what any manifest has, an artifact's, too: config and layers. */
+int cx_manifest_check(const json_t *root, conex_error **err);
 int cx_index_read(const json_t *root, struct cx_image_manifest *m, conex_error **err);
 
 #endif

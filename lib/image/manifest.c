@@ -141,6 +141,11 @@ static int decide_type(const json_t *root, const char *type, struct cx_image_man
 	return r;
 }
 
+int cx_manifest_check(const json_t *root, conex_error **err)
+{
+	return cx_document_check(manifest_fields, root, "manifest", err);
+}
+
 int cx_descriptor_read(const json_t *from, const char *where, struct cx_descriptor *ret, conex_error **err)
 {
 	struct cx_descriptor d = { .size = (uint64_t)cx_json_int(from, "size", 0) };
@@ -219,7 +224,7 @@ static int read_document(const json_t *root, const char *type, struct cx_image_m
 	if (r == 0)
 		r = decide_type(root, type, m, err);
 	if (r == 0)
-		r = cx_document_check(m->kind == CX_MEDIA_INDEX ? index_fields : manifest_fields, root, "manifest", err);
+		r = m->kind == CX_MEDIA_INDEX ? cx_document_check(index_fields, root, "manifest", err) : cx_manifest_check(root, err);
 	if (r < 0 || m->kind == CX_MEDIA_INDEX)
 		return r < 0 ? r : cx_index_read(root, m, err);
 	r = read_config(root, m, err);

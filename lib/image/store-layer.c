@@ -94,8 +94,8 @@ static int try_place(struct cx_store_layer *l, const char *path, unsigned flags)
 	return r < 0 ? r : cx_store_is_same(l->store, l->dir, path);
 }
 
-/* What a killed one left can't be gone on with: out of the way, for the collector (its owner may be another). 1:
- * there was nothing. */
+/* What a killed one left can't be gone on with: out of the way, and removed, unless its owner is another: then it is the
+ * collector's. 1: there was nothing. */
 static int make_room(struct cx_store_layer *l, const char *path)
 {
 	cx_autofree char **names = NULL;
@@ -110,7 +110,11 @@ static int make_room(struct cx_store_layer *l, const char *path)
 		r = lock = cx_store_lock(l->store, LOCK_SH);
 	if (r < 0)
 		return r;
-	return renameat(l->store->root, path, l->store->root, trash) < 0 ? -errno : 0;
+	if (renameat(l->store->root, path, l->store->root, trash) < 0)
+		return -errno;
+	cx_closep(&lock);
+	cx_store_remove(l->store->root, trash);
+	return 0;
 }
 
 static int begin(struct cx_store_layer *l, unsigned flags)
@@ -148,9 +152,9 @@ int cx_store_layer_begin(struct cx_store_lease *lease, const char *name, const c
 	l->dir = -1;
 	snprintf(l->name, sizeof l->name, "%s", name);
 	snprintf(l->parent, sizeof l->parent, "%s", parent ? parent : "");
-	r = parent && !is_there(l->store, parent) ? -ENOENT : begin(l, flags);
+	r = parent && !cx_store_layer_is_name(parent) ? -EINVAL : begin(l, flags);
 	if (r < 0)
-		fail(l, r, r == -ENOENT ? "parent" : "mkdir", err);
+		fail(l, r, "mkdir", err);
 	if (r != 0)
 		cx_store_layer_close(l);
 	else
@@ -187,6 +191,8 @@ static int commit(struct cx_store_layer *l, uint64_t bytes)
 	struct stat st;
 	int r;
 
+	if (*l->parent && !is_there(l->store, l->parent))
+		return -ENOENT;
 	if (fstatat(l->dir, "root", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (!S_ISDIR(st.st_mode))
@@ -203,8 +209,11 @@ static int commit(struct cx_store_layer *l, uint64_t bytes)
 	lock = cx_store_lock(l->store, LOCK_SH);
 	if (lock < 0)
 		return lock;
-	r = show(l, from, to);
+	/* nobody collects now: what it lies on is there when it gets its name */
+	r = *l->parent && !is_there(l->store, l->parent) ? -ENOENT : show(l, from, to);
 	cx_closep(&lock);
+	if (r < 0)
+		unlinkat(l->dir, "about", 0);   /* so that it can be tried again */
 	return r < 0 ? r : cx_store_sync_folder(l->store, "layers");
 }
 

@@ -107,11 +107,12 @@ struct cx_store_layer {
 	char name[CX_LAYER_NAME], parent[CX_LAYER_NAME];
 	int dir;                /* where it is made, locked: its tree becomes "root" in it, other names are no matter */
 };
-/* 0: begun, with an empty directory. 1: it is there. -EBUSY, CX_INGEST_WAIT: as above. -ENOENT: `parent` isn't there
- * (NULL: the lowest layer). The lease holds it from now on. */
+/* 0: begun, with an empty directory. 1: it is there. -EBUSY, CX_INGEST_WAIT: as above. `parent` (NULL: the lowest layer)
+ * need not be there before the commit: layers may be made side by side. The lease holds it from now on. */
 int cx_store_layer_begin(struct cx_store_lease *l, const char *name, const char *parent, unsigned flags,
 	struct cx_store_layer **ret, conex_error **err);
-/* `bytes`: of its tree, for cx_store_usage. -ENOENT: there is no "root" */
+/* `bytes`: of its tree, for cx_store_usage. -ENOENT: there is no "root", or the parent isn't there (yet): it may be tried
+ * again */
 int cx_store_layer_commit(struct cx_store_layer *l, uint64_t bytes, conex_error **err);
 void cx_store_layer_close(struct cx_store_layer *l);        /* one that wasn't committed is gone */
 int cx_store_open_layer(const struct cx_store *s, const char *name, conex_error **err); /* the tree's directory */

@@ -39,6 +39,15 @@ int cx_keeper_memfd(const char *name, const void *data, size_t size)
 	return cx_steal_fd(&fd);
 }
 
+int cx_keeper_answer(const char *name, size_t size)
+{
+	cx_autoclose int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) < 0)
+		return -1;
+	return cx_steal_fd(&fd);
+}
+
 int cx_keeper_new(conex *cx)
 {
 	struct cx_keeper *k = calloc(1, sizeof *k);

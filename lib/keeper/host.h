@@ -56,5 +56,8 @@ void cx_keeper_lift(conex *cx, uint64_t id, int error); /* the barrier that a la
 void cx_keeper_kill(conex *cx, uint64_t id);            /* all of it */
 /* Memory with `data` in it as a sealed, read-only-by-seal memfd at offset 0; -1 and errno. */
 int cx_keeper_memfd(const char *name, const void *data, size_t size);
+/* The other way: memory for a helper's stdout, as large as its answer may be and no larger, all zero behind it: who writes
+ * on is told so, and fills nobody's memory. -1 and errno. */
+int cx_keeper_answer(const char *name, size_t size);
 
 #endif

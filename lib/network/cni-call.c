@@ -116,16 +116,6 @@ static int make_env(const struct cx_cni *a, enum cx_cni_command command, struct 
 	return 0;
 }
 
-/* As large as an answer may be, and no larger: who writes on is told so, and fills nobody's memory. */
-static int answer_memfd(void)
-{
-	cx_autoclose int fd = memfd_create("conex-cni", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0 || ftruncate(fd, CX_CNI_BYTES) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) < 0)
-		return -errno;
-	return cx_steal_fd(&fd);
-}
-
 static int make_files(const struct cx_cni *a, enum cx_cni_command command, size_t plugin, struct cx_cni_call *c)
 {
 	json_t *input = cx_cni_input(a, command, plugin);
@@ -137,9 +127,11 @@ static int make_files(const struct cx_cni *a, enum cx_cni_command command, size_
 	c->in = cx_keeper_memfd("conex-cni", text, strlen(text));
 	if (c->in < 0)
 		return -errno;
-	c->out = answer_memfd();
-	c->err = c->out < 0 ? c->out : answer_memfd();
-	c->held = c->err < 0 ? c->err : cx_cni_hold(a);
+	c->out = cx_keeper_answer("conex-cni", CX_CNI_BYTES);
+	c->err = c->out < 0 ? -1 : cx_keeper_answer("conex-cni", CX_CNI_BYTES);
+	if (c->err < 0)
+		return -errno;
+	c->held = cx_cni_hold(a);
 	return c->held < 0 ? c->held : 0;
 }
 

@@ -104,10 +104,23 @@ write("digest", line["digest"].encode())
 other_blobs, other_line = image(other)
 write("platforms.tar", tar(layout([other_line, line], {**other_blobs, **blobs})))
 write("foreign.tar", tar(layout([other_line], other_blobs)))
+# The index that platforms.tar is of, as a blob.
+index = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [other_line, line]}).encode()
+write("index", index)
+write("index.digest", digest(index).encode())
+write("other.digest", other_line["digest"].encode())
 second_blobs, second = image(config={"Cmd": ["echo", "second"]})
 second["annotations"] = {"org.opencontainers.image.ref.name": "second"}
 first = {**line, "annotations": {"io.containerd.image.name": "docker.io/library/both:first"}}
 write("both.tar", tar(layout([first, second], {**blobs, **second_blobs})))
+
+# Enough to be interrupted in: 3,000 files, a third of which the second layer hides.
+many = {**base, **{f"many{i // 100}": None for i in range(0, 3000, 100)},
+        **{f"many{i // 100}/{i}": (b"%d " % i) * 200 for i in range(3000)}, "big": os.urandom(8 << 20)}
+swap, layers = layers, [tar(many), tar({f"many{i}/.wh..wh..opq": b"" for i in range(10)})]
+many_blobs, many_line = image()
+layers = swap
+write("many.tar", tar(layout([many_line], many_blobs)))
 
 # What docker save wrote before it wrote layouts: names say nothing, a layer that is there twice is a link.
 config = next(data for data in blobs.values() if data.startswith(b'{"architecture"'))

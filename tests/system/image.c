@@ -85,7 +85,7 @@ TEST(forms)
 	CHECK_INT(box_entries(say("%s/layers", store)), 2);             /* the same ones, however packed */
 	for (size_t i = 0; i < 5; i++)
 		GOOD(conex_image_delete(box.cx, say("form:%zu", i), &box.err));
-	CHECK_INT(run("form:0", NULL, NULL), -ENOENT);
+	CHECK_INT(conex_image_json(box.cx, "form:0", &json, &box.err), -ENOENT);
 	CHECK_INT(run("old:1", NULL, NULL), 0);
 	GOOD(conex_image_delete(box.cx, "old:1", &box.err));
 	CHECK_INT(box_entries(say("%s/layers", store)) + box_entries(say("%s/blobs/sha256", store)), 0);
@@ -198,7 +198,7 @@ TEST(plans)
 
 TEST(options_refused)
 {
-	CHECK_INT(run("nowhere", NULL, NULL), -ENOENT);
+	CHECK_INT(run("127.0.0.1:1/nowhere", NULL, NULL), -ECONNREFUSED);
 	CHECK_INT(run("Bad Name", NULL, NULL), -EINVAL);
 	CHECK_INT(run("app", NULL, WITH(.rootfs = box.root)), -EINVAL);
 	SAID("conex_run_options.rootfs");

@@ -8,15 +8,26 @@
 #include <sys/wait.h>
 #include "system/unpack.h"
 #include "image/worker/lockdown.h"
+#include "image/store-inside.h"
+#include "image/worker/remote.h"
 
 static struct box box;
 static int network;
+static struct cx_worker worker;         /* its task says which certificates count */
+
+/* conex-worker's own, which the certificates' part asks for: nobody is told anything here. */
+void cx_worker_tell(struct cx_worker *w)
+{
+	(void)w;
+}
 
 /* ---- a locked process ---- */
 
 static void lock_in(void)
 {
-	const struct cx_lockdown l = { .writable = &box.out, .count = 1, .network = network };
+	int files[CX_REMOTE_FILES];
+	const struct cx_lockdown l = { .writable = &box.out, .count = 1, .network = network, .readable = files,
+		.readable_count = cx_remote_files(&worker, files) };
 	conex_error *err = NULL;
 
 	if (cx_worker_lock(&l, &err) < 0) {
@@ -108,6 +119,67 @@ TEST(files)
 	CHECK_INT(locked(read_elsewhere), EACCES);
 	network = 0;
 	unlinkat(box.out, "mine", 0);
+	same();
+}
+
+static char certificates[PATH_MAX];
+
+static int read_below(const char *name)
+{
+	char path[2 * PATH_MAX];
+
+	snprintf(path, sizeof path, "%s/%s", certificates, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+TRY(read_ca, read_below("certs.d/host:5000/own.crt"))
+TRY(read_linked_ca, read_below("certs.d/host:5000/linked.crt"))
+TRY(read_linked_host, read_below("certs.d/alias/ca.crt"))
+TRY(list_host, read_below("certs.d/host:5000"))
+TRY(read_beside_ca, read_below("pki/private.key"))
+TRY(read_beside_host, read_below("elsewhere/secret"))
+TRY(read_beside_certs, read_below("auth.json"))
+TRY(read_containers, open("/etc/containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+TRY(read_docker, open("/etc/docker", O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+
+/* The directories that the task names, and what links in them lead to: not what is beside that, and none that it doesn't
+ * name. */
+TEST(certificate_directories)
+{
+	int (*const left[])(void) = { read_ca, read_linked_ca, read_linked_host, list_host };
+	int (*const refused[])(void) = { read_beside_ca, read_beside_host, read_beside_certs, read_containers, read_docker };
+	static const char *const directories[] = { "etc", "etc/certs.d", "etc/certs.d/host:5000", "etc/pki", "etc/elsewhere",
+		"etc/elsewhere/host" };
+	static const char *const files[] = { "etc/certs.d/host:5000/own.crt", "etc/pki/ca.pem", "etc/pki/private.key",
+		"etc/elsewhere/host/ca.crt", "etc/elsewhere/secret", "etc/auth.json" };
+	char path[64];
+
+	for (size_t i = 0; i < CX_ARRAY_SIZE(directories); i++)
+		CHECK_INT(mkdirat(box.dir, directories[i], 0700), 0);
+	for (size_t i = 0; i < CX_ARRAY_SIZE(files); i++)
+		box_write(box.dir, files[i], "x");
+	CHECK_INT(symlinkat("../../pki/ca.pem", box.dir, "etc/certs.d/host:5000/linked.crt"), 0);
+	CHECK_INT(symlinkat("nowhere", box.dir, "etc/certs.d/host:5000/dangling.crt"), 0);
+	CHECK_INT(symlinkat("../elsewhere/host", box.dir, "etc/certs.d/alias"), 0);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", box.dir);
+	CHECK(readlink(path, certificates, sizeof certificates - 8) > 0);
+	strcat(certificates, "/etc");
+	worker.task = json_pack("{s:{s:[s+, s]}}", "remote", "certificates", certificates, "/certs.d", "/nowhere");
+	CHECK(worker.task != NULL);
+	network = 1;
+	for (size_t i = 0; i < CX_ARRAY_SIZE(left); i++)
+		CHECK_INT(locked(left[i]), 0);
+	for (size_t i = 0; i < CX_ARRAY_SIZE(refused) && has_landlock(); i++) {
+		int r = locked(refused[i]);
+
+		CHECK(r == EACCES || (r == ENOENT && i >= 3));  /* a machine without these */
+	}
+	json_decref(worker.task);
+	worker.task = NULL;
+	if (has_landlock())
+		CHECK_INT(locked(read_ca), EACCES);
+	network = 0;
+	CHECK_INT(cx_store_remove(box.dir, "etc"), 0);
 	same();
 }
 
@@ -302,6 +374,7 @@ int main(void)
 		return 1;
 	box_write(box.dir, "beside", "beside");
 	RUN(files);
+	RUN(certificate_directories);
 	RUN(processes);
 	RUN(connections);
 	RUN(shown);

@@ -23,7 +23,7 @@ cleanup() {
 	rm -rf --one-file-system "$box"
 }
 trap cleanup EXIT
-unset XDG_RUNTIME_DIR REGISTRY_AUTH_FILE DOCKER_CONFIG http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY
+unset XDG_RUNTIME_DIR XDG_CONFIG_HOME REGISTRY_AUTH_FILE DOCKER_CONFIG REQUEST_METHOD http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY
 export HOME=$box/home
 mkdir "$HOME"
 
@@ -35,7 +35,7 @@ needs() {
 	done
 }
 
-# A CA and a certificate of it for 127.0.0.1, and one for a client: ca.crt server.crt server.key client.crt client.key
+# A CA and a certificate of it for 127.0.0.1 and 10.99.0.1, and one for a client: ca.crt server.crt server.key client.crt client.key
 certificates() {
 	local name
 	(
@@ -44,9 +44,25 @@ certificates() {
 		for name in server client; do
 			openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" -keyout $name.key -out $name.csr
 			openssl x509 -req -days 2 -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out $name.crt \
-				-extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost")
+				-extfile <(echo "subjectAltName=IP:127.0.0.1,IP:10.99.0.1,DNS:localhost")
 		done
 	) >"$box/openssl.log" 2>&1
+}
+
+# serve NAME PORT YAML...: a registry whose configuration ends with these lines.
+serve() {
+	local name=$1 port=$2
+	shift 2
+	{
+		printf '%s\n' "version: 0.1" "log: {level: warn}" "storage:" "  filesystem: {rootdirectory: $box/$name}" \
+			"  delete: {enabled: true}" "http:" "  addr: ${host:-127.0.0.1}:$port"
+		printf '%s\n' "$@"
+	} >"$box/$name.yml"
+	docker-registry serve "$box/$name.yml" >"$box/$name.log" 2>&1 &
+	servers+=($!)
+	until_up bash -c ": </dev/tcp/${host:-127.0.0.1}/$port" && return
+	cat "$box/$name.log" >&2
+	skip_all "docker-registry doesn't start"
 }
 
 # until_up COMMAND...: it works, within 20 s
@@ -59,11 +75,12 @@ until_up() {
 	return 1
 }
 
-# says STATUS PATTERN COMMAND...: it exits so within a minute and says that; its words go on.
+# says STATUS PATTERN COMMAND...: it exits so within a minute and says that; its words go on, and into $box/heard.
 says() {
 	local want=$1 pattern=$2 said status=0
 	shift 2
 	said=$(timeout 60 "$@" 2>&1) || status=$?
+	printf '%s\n' "$said" >>"$box/heard"
 	[ $status = "$want" ] || {
 		echo "status $status, not $want: $* said: $said"
 		return 1

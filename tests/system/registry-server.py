@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """A registry that errs: registry-server.py DIRECTORY [CERT KEY]. The repository's name says how. It writes its ports
-into DIRECTORY/ports (http, the "CDN"'s on 127.0.0.2, https) and what it was asked into DIRECTORY/log."""
+into DIRECTORY/ports (http, the "CDN"'s on 127.0.0.2, https) and what it was asked into DIRECTORY/log. Where
+DIRECTORY/layout is an OCI layout its images are what it has, by their tags; else one of noise."""
 import base64
 import hashlib
 import http.server
@@ -41,6 +42,24 @@ def blob(data):
 LAYERS = [dict(blob(random.randbytes(n)), mediaType="application/vnd.oci.image.layer.v1.tar") for n in (300000, 900000, 0)]
 CONFIG = dict(blob(b'{"architecture":"amd64","os":"linux"}'), mediaType="application/vnd.oci.image.config.v1+json")
 IMAGE = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": CONFIG, "layers": LAYERS}).encode()
+
+
+IMAGES = {}
+
+
+def read_layout(top):
+    """All of its blobs; its images by tag and by digest."""
+    for name in os.listdir(top + "/blobs/sha256"):
+        with open(f"{top}/blobs/sha256/{name}", "rb") as stored:
+            BLOBS["sha256:" + name] = IMAGES["sha256:" + name] = stored.read()
+    with open(top + "/index.json", "rb") as stored:
+        for line in json.load(stored)["manifests"]:
+            IMAGES[line["annotations"]["org.opencontainers.image.ref.name"]] = BLOBS[line["digest"]]
+
+
+if os.path.exists(TOP + "/layout"):
+    read_layout(TOP + "/layout")
+    IMAGE = IMAGES["1"]
 
 
 def times(key):
@@ -195,7 +214,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def manifest(self, what):
         fault, nth = self.fault, self.nth
-        body = PUSHED.get((fault, what)) or IMAGE
+        body = PUSHED.get((fault, what)) or IMAGES.get(what) or IMAGE
         if self.command == "PUT":
             body = self.rfile.read(int(self.headers["Content-Length"]))
             PUSHED[fault, what] = body
@@ -204,7 +223,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.error(405) if self.command == "HEAD" else self.say(200, body, Content_Type=MANIFEST)
         if fault in MANIFEST_FAULTS:
             return MANIFEST_FAULTS[fault](self, body, nth)
-        return self.say(200, body, Content_Type=MANIFEST, Docker_Content_Digest=digest(body))
+        kind = json.loads(body)["mediaType"]
+        return self.say(200, body, Content_Type=kind, Docker_Content_Digest=digest(body))
 
     def endless(self, line):
         self.wfile.write(b"HTTP/1.1 200 OK\r\n" if line != b"HTTP/1.1 100 Continue\r\n\r\n" else b"")
@@ -303,6 +323,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.say(200, data[:100000], Content_Length=len(data))
         return self.hang()
 
+    def slow(self, data, first):
+        """About 2 MB a second, whatever the machine."""
+        self.say(206 if first else 200, b"", Content_Length=len(data) - first,
+                 Content_Range=f"bytes {first}-{len(data) - 1}/{len(data)}" if first else None)
+        for at in range(first, len(data), 8192):
+            self.wfile.write(data[at:at + 8192])
+            time.sleep(0.004)
+
+    def gate(self, data, first):
+        """Half of it, and the rest when DIRECTORY/go is there."""
+        half = max(first, len(data) // 2)
+        self.say(206 if first else 200, data[first:half], Content_Length=len(data) - first,
+                 Content_Range=f"bytes {first}-{len(data) - 1}/{len(data)}" if first else None)
+        self.wfile.flush()
+        while not os.path.exists(TOP + "/go"):
+            time.sleep(0.01)
+        self.wfile.write(data[half:])
+
     # ---- uploads --------------------------------------------------------------------------------
 
     def upload(self, session):
@@ -399,6 +437,8 @@ BLOB_FAULTS = {
     "together": lambda h, data, first: h.together(data, first),
     "until-close": lambda h, data, first: h.until_close(data, first),
     "stall": lambda h, data, first: h.stall(data, first),
+    "slow": lambda h, data, first: h.slow(data, first),
+    "gate": lambda h, data, first: h.gate(data, first),
     "chunks": lambda h, data, first: h.cut(data, lambda d: (d[:100], d[100:])),
     "redirect": lambda h, data, first: h.elsewhere(data, first),
     "redirect-5": lambda h, data, first: h.say(302, Location=f"http://127.0.0.2:{PORTS['cdn']}/count/4/{digest(data)}"),

@@ -8,21 +8,6 @@ needs docker-registry docker-registry skopeo skopeo openssl openssl htpasswd apa
 certificates
 plain=127.0.0.1:5000 secure=127.0.0.1:5443 tokens=127.0.0.1:5444 strict=127.0.0.1:5445
 
-# serve NAME PORT YAML...: a registry whose configuration ends with these lines.
-serve() {
-	local name=$1 port=$2
-	shift 2
-	{
-		printf '%s\n' "version: 0.1" "log: {level: warn}" "storage:" "  filesystem: {rootdirectory: $box/$name}" \
-			"  delete: {enabled: true}" "http:" "  addr: 127.0.0.1:$port"
-		printf '%s\n' "$@"
-	} >"$box/$name.yml"
-	docker-registry serve "$box/$name.yml" >"$box/$name.log" 2>&1 &
-	servers+=($!)
-	until_up bash -c ": </dev/tcp/127.0.0.1/$port" && return
-	cat "$box/$name.log" >&2
-	skip_all "docker-registry doesn't start"
-}
 tls=("  tls:" "    certificate: $box/server.crt" "    key: $box/server.key")
 htpasswd -bcB "$box/htpasswd" user pass 2>/dev/null
 /usr/bin/python3 -B "$CX_SRCDIR/tests/system/registry-token.py" "$box" "$box/server.crt" "$box/server.key" 2>"$box/token.err" &

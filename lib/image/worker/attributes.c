@@ -40,10 +40,13 @@ static int read_ids(struct cx_tree *t, struct archive_entry *e, struct cx_attrib
 	return 0;
 }
 
+/* libarchive reads PAX's "-1.5" as -1 and half a second more; it is half a second less. */
 static struct timespec time_of(int is_set, time_t seconds, long ns)
 {
 	if (!is_set)
 		return (struct timespec){ .tv_nsec = 0 };
+	if (seconds < 0 && ns > 0 && ns < 1000000000)
+		return (struct timespec){ .tv_sec = seconds - 1, .tv_nsec = 1000000000 - ns };
 	return (struct timespec){ .tv_sec = seconds, .tv_nsec = ns >= 0 && ns < 1000000000 ? ns : 0 };
 }
 

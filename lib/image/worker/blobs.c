@@ -1,6 +1,6 @@
 /* Bytes on their way into the store, hashed as they pass. */
 #include "image/worker/tasks.h"
-#include "image/worker/registry-parts.h"
+#include "image/worker/hash.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -14,8 +14,7 @@ static void counted(struct cx_worker *w, size_t size)
 	cx_worker_tell(w);
 }
 
-
-static int fill(struct cx_worker *w, struct cx_ingest *i, const struct cx_source *from, EVP_MD_CTX *hash, char *piece,
+static int fill(struct cx_worker *w, struct cx_ingest *i, const struct cx_source *from, struct cx_hash *hash, char *piece,
 	conex_error **err)
 {
 	ssize_t n;
@@ -25,7 +24,7 @@ static int fill(struct cx_worker *w, struct cx_ingest *i, const struct cx_source
 
 		if (r < 0)
 			return r;
-		EVP_DigestUpdate(hash, piece, (size_t)n);
+		cx_hash_add(hash, piece, (size_t)n);
 		counted(w, (size_t)n);
 	}
 	return (int)n;
@@ -34,15 +33,16 @@ static int fill(struct cx_worker *w, struct cx_ingest *i, const struct cx_source
 /* A source can't be asked for the rest alone, so what was there of it is dropped. */
 static int bring(struct cx_worker *w, struct cx_ingest *i, const struct cx_source *from, conex_error **err)
 {
-	EVP_MD_CTX *hash = cx_registry_hash_begin(i->want.algorithm);
+	struct cx_hash *hash = cx_hash_begin(i->want.algorithm);
 	cx_autofree char *piece = malloc(PIECE);
 	struct cx_digest is;
 	int r = hash && piece ? cx_ingest_restart(i, err) : cx_fail_memory(err);
 
 	if (r == 0)
 		r = fill(w, i, from, hash, piece, err);
-	if (hash && cx_registry_hash_end(hash, i->want.algorithm, &is) < 0 && r == 0)
+	if (r == 0 && cx_hash_finish(hash, &is) < 0)
 		r = cx_fail(err, CONEX_STAGE_IMAGE, -EIO, "EVP_DigestFinal", NULL, "a blob");
+	cx_hash_free(hash);
 	return r < 0 ? r : cx_ingest_commit(i, &is, err);
 }
 
@@ -86,22 +86,23 @@ static ssize_t read_file(void *self, void *to, size_t size, conex_error **err)
 
 static int spool(int fd, uint64_t size, const struct cx_source *from, struct cx_digest *ret, conex_error **err)
 {
-	EVP_MD_CTX *hash = cx_registry_hash_begin(CX_DIGEST_SHA256);
+	struct cx_hash *hash = cx_hash_begin(CX_DIGEST_SHA256);
 	cx_autofree char *piece = malloc(PIECE);
 	uint64_t done = 0;
 	ssize_t n = 0;
 	int r = hash && piece ? 0 : cx_fail_memory(err);
 
 	while (r == 0 && (n = from->read(from->self, piece, PIECE, err)) > 0) {
-		EVP_DigestUpdate(hash, piece, (size_t)n);
+		cx_hash_add(hash, piece, (size_t)n);
 		done += (uint64_t)n;
 		if (write(fd, piece, (size_t)n) != n)
 			r = cx_fail_errno(err, CONEX_STAGE_IMAGE, "write", NULL, "the store");
 	}
 	if (r == 0 && (n < 0 || done != size))
 		r = n < 0 ? (int)n : cx_fail(err, CONEX_STAGE_IMAGE, -EBADMSG, NULL, NULL, "the archive is broken");
-	if (hash && cx_registry_hash_end(hash, CX_DIGEST_SHA256, ret) < 0 && r == 0)
+	if (r == 0 && cx_hash_finish(hash, ret) < 0)
 		r = cx_fail(err, CONEX_STAGE_IMAGE, -EIO, "EVP_DigestFinal", NULL, "a blob");
+	cx_hash_free(hash);
 	return r;
 }
 
@@ -121,7 +122,7 @@ int cx_blob_take(struct cx_worker *w, struct cx_store_lease *l, uint64_t size, c
 
 int cx_blob_put(struct cx_store_lease *l, const void *bytes, size_t size, struct cx_digest *ret, conex_error **err)
 {
-	if (cx_registry_hash(CX_DIGEST_SHA256, bytes, size, ret) < 0)
+	if (cx_hash_of(CX_DIGEST_SHA256, bytes, size, ret) < 0)
 		return cx_fail(err, CONEX_STAGE_IMAGE, -EIO, "EVP_Digest", NULL, "a document");
 	return cx_store_put_blob(l, ret, ret, bytes, size, err);
 }

@@ -1,52 +1,36 @@
-/* Digests while the bytes stream by; stream.c asks for two at once. */
+/* Digests while the bytes stream by, for all of the worker: layers, blobs, manifests. */
 #include "image/worker/hash.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <openssl/evp.h>
 
 struct cx_hash {
 	EVP_MD_CTX *md;
-	const char *prefix;
+	int algorithm;
 	int failed;
 };
 
-static const struct { const char *prefix; size_t digits; const char *name; } algorithms[] = {
-	{ "sha256:", 64, "SHA256" }, { "sha512:", 128, "SHA512" },
-};
-
-/* An index into algorithms, or -EINVAL: neither this one nor that, or not all of it. */
-static int algorithm_of(const char *digest)
+struct cx_hash *cx_hash_begin(int algorithm)
 {
-	for (size_t i = 0; digest && i < CX_ARRAY_SIZE(algorithms); i++) {
-		const char *digits = digest + strlen(algorithms[i].prefix);
+	struct cx_hash *h = calloc(1, sizeof *h);
 
-		if (!strncmp(digest, algorithms[i].prefix, strlen(algorithms[i].prefix)))
-			return strlen(digits) == algorithms[i].digits
-				&& strspn(digits, "0123456789abcdef") == algorithms[i].digits ? (int)i : -EINVAL;
-	}
-	return digest ? -EINVAL : 0;
+	if (!h)
+		return NULL;
+	h->algorithm = algorithm;
+	h->md = EVP_MD_CTX_new();
+	if (h->md && EVP_DigestInit_ex(h->md, algorithm == CX_DIGEST_SHA512 ? EVP_sha512() : EVP_sha256(), NULL))
+		return h;
+	cx_hash_free(h);
+	return NULL;
 }
 
 int cx_hash_new(const char *digest, const char *what, struct cx_hash **ret, conex_error **err)
 {
-	int which = algorithm_of(digest);
-	struct cx_hash *h;
+	struct cx_digest d = { .algorithm = CX_DIGEST_SHA256 };
 
-	if (which < 0)
+	if (digest && cx_digest_parse(digest, what, &d, NULL) < 0)
 		return cx_refuse(err, -EINVAL, what, digest, "sha256: and 64, or sha512: and 128 digits 0-9 a-f");
-	h = calloc(1, sizeof *h);
-	if (!h)
-		return cx_fail_memory(err);
-	h->prefix = algorithms[which].prefix;
-	h->md = EVP_MD_CTX_new();
-	if (!h->md || !EVP_DigestInit_ex(h->md, EVP_get_digestbyname(algorithms[which].name), NULL)) {
-		cx_hash_free(h);
-		return cx_fail(err, CONEX_STAGE_IMAGE, -ENOSYS, NULL, "libcrypto doesn't offer it here", "%s of a layer",
-			algorithms[which].name);
-	}
-	*ret = h;
-	return 0;
+	*ret = cx_hash_begin(d.algorithm);
+	return *ret ? 0 : cx_fail_memory(err);
 }
 
 void cx_hash_add(struct cx_hash *h, const void *data, size_t size)
@@ -55,22 +39,29 @@ void cx_hash_add(struct cx_hash *h, const void *data, size_t size)
 		h->failed = 1;
 }
 
-int cx_hash_end(struct cx_hash *h, char text[CX_LAYER_DIGEST])
+int cx_hash_finish(struct cx_hash *h, struct cx_digest *ret)
 {
 	unsigned char bytes[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
 
-	if (h->failed || !EVP_DigestFinal_ex(h->md, bytes, &n) || 7 + 2 * n >= CX_LAYER_DIGEST)
+	if (h->failed || !EVP_DigestFinal_ex(h->md, bytes, NULL))
 		return -EIO;
-	text += sprintf(text, "%s", h->prefix);
-	for (unsigned i = 0; i < n; i++)
-		text += sprintf(text, "%02x", bytes[i]);
+	*ret = cx_digest_of(h->algorithm, bytes);
 	return 0;
+}
+
+int cx_hash_end(struct cx_hash *h, char text[CX_DIGEST_TEXT])
+{
+	struct cx_digest d;
+	int r = cx_hash_finish(h, &d);
+
+	if (r == 0)
+		cx_digest_print(&d, text);
+	return r;
 }
 
 int cx_hash_alike(const struct cx_hash *a, const struct cx_hash *b)
 {
-	return a->prefix == b->prefix;
+	return a->algorithm == b->algorithm;
 }
 
 void cx_hash_free(struct cx_hash *h)
@@ -79,4 +70,17 @@ void cx_hash_free(struct cx_hash *h)
 		return;
 	EVP_MD_CTX_free(h->md);
 	free(h);
+}
+
+int cx_hash_of(int algorithm, const void *data, size_t size, struct cx_digest *ret)
+{
+	struct cx_hash *h = cx_hash_begin(algorithm);
+	int r = -EIO;
+
+	if (h) {
+		cx_hash_add(h, data, size);
+		r = cx_hash_finish(h, ret);
+	}
+	cx_hash_free(h);
+	return r;
 }

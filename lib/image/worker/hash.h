@@ -2,16 +2,23 @@
 #ifndef CX_IMAGE_WORKER_HASH_H
 #define CX_IMAGE_WORKER_HASH_H
 
-#include "image/worker/unpack.h"
+#include "base/error.h"
+#include "image/digest.h"
 
 struct cx_hash;
 
-/* The algorithm that `digest` names; NULL: SHA-256. -EINVAL: no such digest; `what` is its name in the error. */
+/* CX_DIGEST_SHA256 or _SHA512. NULL: no memory, or libcrypto doesn't have it. */
+struct cx_hash *cx_hash_begin(int algorithm);
+/* The algorithm that a text names; NULL: SHA-256. -EINVAL: no such digest; `what` is its name in the error. */
 int cx_hash_new(const char *digest, const char *what, struct cx_hash **ret, conex_error **err);
 void cx_hash_add(struct cx_hash *h, const void *data, size_t size);
-/* The digest as text: "sha256:..."; once, at the end. 0, -EIO: the library has failed. */
-int cx_hash_end(struct cx_hash *h, char text[CX_LAYER_DIGEST]);
+/* Once, at the end. 0, -EIO: the library has failed. */
+int cx_hash_finish(struct cx_hash *h, struct cx_digest *ret);
+int cx_hash_end(struct cx_hash *h, char text[CX_DIGEST_TEXT]);          /* the same, as text */
 int cx_hash_alike(const struct cx_hash *a, const struct cx_hash *b);    /* the same algorithm */
 void cx_hash_free(struct cx_hash *h);
+
+/* Of what is in memory. 0, -EIO */
+int cx_hash_of(int algorithm, const void *data, size_t size, struct cx_digest *ret);
 
 #endif

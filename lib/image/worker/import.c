@@ -21,22 +21,35 @@ static int refuse(conex_error **err, int code, const char *what, const char *men
 
 /* ---- an OCI layout ---- */
 
-/* Names that tools give an image in an index: containerd's is whole, OCI's may be the tag alone. */
+/* Names that tools give an image in an index: containerd's is whole; OCI's may be the tag alone, which says something
+ * where that is all. */
 static int is_named(const json_t *line, const struct cx_reference *name)
 {
-	static const char *const keys[] = { "io.containerd.image.name", "org.opencontainers.image.ref.name" };
 	const json_t *annotations = json_object_get(line, "annotations");
+	const char *is = json_string_value(json_object_get(annotations, "io.containerd.image.name"));
 	char whole[CX_REFERENCE_TEXT], familiar[CX_REFERENCE_TEXT];
+	int has_whole = is != NULL;
 
 	cx_reference_print(name, whole);
 	cx_reference_familiar(name, familiar);
-	for (size_t i = 0; i < CX_ARRAY_SIZE(keys); i++) {
-		const char *is = json_string_value(json_object_get(annotations, keys[i]));
+	if (!is)
+		is = json_string_value(json_object_get(annotations, "org.opencontainers.image.ref.name"));
+	return is && (!strcmp(is, whole) || !strcmp(is, familiar) || (!has_whole && !strcmp(is, name->tag)));
+}
 
-		if (is && (!strcmp(is, whole) || !strcmp(is, familiar) || !strcmp(is, name->tag)))
-			return 1;
+/* Is there only one, or do platforms tell them apart? */
+static int is_clear(const json_t *list)
+{
+	const json_t *line;
+	size_t i, plain = 0, told = 0;
+
+	json_array_foreach(list, i, line) {
+		enum cx_media media = cx_media_of(json_string_value(json_object_get(line, "mediaType")), NULL);
+
+		told += json_object_get(line, "platform") != NULL;
+		plain += media == CX_MEDIA_MANIFEST || media == CX_MEDIA_INDEX;
 	}
-	return 0;
+	return told || plain < 2;
 }
 
 /* Of several images in one archive the one of that name; else the platform decides, as in any index. */
@@ -55,10 +68,13 @@ static int only_named(struct import *im, const char *text, size_t size, char **r
 			json_array_append(some, line);
 	if (json_array_size(some))
 		json_object_set(root, "manifests", some);
+	else if (!is_clear(list))
+		r = refuse(err, -ENOENT, "index.json", "it holds several images, and none of this name");
 	json_decref(some);
-	*ret = json_dumps(root, JSON_COMPACT);
+	if (r == 0 && !(*ret = json_dumps(root, JSON_COMPACT)))
+		r = cx_fail_memory(err);
 	json_decref(root);
-	return *ret ? 0 : cx_fail_memory(err);
+	return r;
 }
 
 static int choose(struct import *im, const char *text, size_t size, int depth, conex_error **err)

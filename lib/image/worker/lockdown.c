@@ -33,7 +33,7 @@ struct ruleset { uint64_t files, network, scoped; };
 /* What the resolver and TLS read when they connect. Files that aren't there aren't missed. */
 static const char *const network_files[] = { "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf",
 	"/etc/gai.conf", "/etc/services", "/etc/ssl", "/etc/pki", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
-	"/etc/containers", "/etc/docker/certs.d", "/etc/crypto-policies", "/run/systemd/resolve", "/lib", "/usr/lib", "/lib64",
+	"/etc/crypto-policies", "/run/systemd/resolve", "/lib", "/usr/lib", "/lib64",
 	"/usr/lib64" };
 
 static int allow(int rules, int fd, uint64_t access)

@@ -31,13 +31,19 @@ static void say(struct cx_worker *w, struct cx_work *m, const void *bytes, size_
 static void tell(struct cx_worker *w)
 {
 	struct cx_work m = { .type = CX_WORK_PROGRESS };
+	char step[sizeof w->step];
 
-	m.progress.done = __atomic_load_n(&w->done, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&w->lock);
+	memcpy(step, w->step, sizeof step);
+	pthread_mutex_unlock(&w->lock);
+	m.progress.done = __atomic_load_n(&w->done, __ATOMIC_RELAXED) + __atomic_load_n(&w->others, __ATOMIC_RELAXED);
 	m.progress.total = __atomic_load_n(&w->total, __ATOMIC_RELAXED);
 	m.progress.unpacked = __atomic_load_n(&w->unpacked, __ATOMIC_RELAXED);
 	m.progress.done_layers = __atomic_load_n(&w->done_layers, __ATOMIC_RELAXED);
 	m.progress.total_layers = __atomic_load_n(&w->total_layers, __ATOMIC_RELAXED);
-	say(w, &m, w->step, strlen(w->step) + 1, MSG_DONTWAIT);
+	if (m.progress.total && m.progress.done > m.progress.total)
+		m.progress.total = m.progress.done;     /* some bytes come twice */
+	say(w, &m, step, strlen(step) + 1, MSG_DONTWAIT);
 }
 
 void cx_worker_tell(struct cx_worker *w)
@@ -51,12 +57,21 @@ void cx_worker_tell(struct cx_worker *w)
 
 void cx_worker_step(struct cx_worker *w, const char *format, ...)
 {
+	char step[sizeof w->step];
 	va_list args;
+	int is_new;
 
 	va_start(args, format);
-	vsnprintf(w->step, sizeof w->step, format, args);
+	vsnprintf(step, sizeof step, format, args);
 	va_end(args);
-	tell(w);
+	pthread_mutex_lock(&w->lock);
+	is_new = strcmp(w->step, step) != 0;
+	strcpy(w->step, step);
+	pthread_mutex_unlock(&w->lock);
+	if (is_new)
+		tell(w);
+	else
+		cx_worker_tell(w);
 }
 
 static void tell_failure(struct cx_worker *w, const conex_error *e)
@@ -106,7 +121,14 @@ int cx_worker_watch(struct cx_worker *w, conex_error **err)
 
 /* ---- the task ---- */
 
-const struct cx_worker_task cx_worker_tasks[] = { { "import", cx_task_import }, { NULL, NULL } };
+const struct cx_worker_task cx_worker_tasks[] = {
+	{ "export", cx_task_export },
+	{ "import", cx_task_import },
+	{ "pull", cx_task_pull },
+	{ "push", cx_task_push },
+	{ "unpack", cx_task_unpack },
+	{ NULL, NULL }
+};
 
 static int read_task(struct cx_worker *w, conex_error **err)
 {
@@ -114,6 +136,9 @@ static int read_task(struct cx_worker *w, conex_error **err)
 	ssize_t n = cx_file_load(AT_FDCWD, "/proc/self/fd/4", TASK_MAX, &text);
 
 	w->task = n > 0 ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	if (n > 0)
+		explicit_bzero(text, (size_t)n);        /* who we are to registries */
+	close(CX_WORKER_TASK);
 	return w->task ? 0 : cx_fail(err, CONEX_STAGE_IMAGE, n < 0 ? (int)n : -EBADMSG, NULL, NULL, "the worker's task");
 }
 
@@ -134,7 +159,7 @@ static int work(struct cx_worker *w, char **result, conex_error **err)
 
 int main(void)
 {
-	struct cx_worker w = { .socket = CX_WORKER_SOCKET };
+	struct cx_worker w = { .socket = CX_WORKER_SOCKET, .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct cx_work m = { .type = CX_WORK_DONE };
 	conex_error *err = NULL;
 	char *result = NULL;

@@ -3,6 +3,7 @@
 #include "image/worker/registry-parts.h"
 
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

@@ -1,13 +1,15 @@
 /* Blobs, several at once: whatever breaks, each byte goes to its sink once and in order. */
+#include "image/worker/hash.h"
 #include "image/worker/registry-parts.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 struct transfer {
 	struct cx_request q;
 	struct cx_registry_blob *b;
-	EVP_MD_CTX *hash;
+	struct cx_hash *hash;
 	uint64_t skip;                  /* bytes of this answer that were there before */
 	int whole;                      /* the registry refuses ranges: 416 */
 	int running;
@@ -82,8 +84,8 @@ static int on_bytes(struct cx_exchange *x, const char *bytes, size_t size)
 		r = t->b->sink(t->b->data, bytes + skip, size - (size_t)skip);
 		if (r < 0)
 			return r;
-		if (t->hash && !EVP_DigestUpdate(t->hash, bytes + skip, size - (size_t)skip))
-			return -EIO;
+		if (t->hash)
+			cx_hash_add(t->hash, bytes + skip, size - (size_t)skip);
 	}
 	t->skip -= skip;
 	t->b->offset += size - skip;
@@ -102,7 +104,7 @@ static int start(struct transfer *t, struct cx_registry *r, const char *reposito
 	snprintf(t->what, sizeof t->what, "blob %s", digest);
 	t->b = b;
 	t->running = 1;
-	if (b->check && b->offset == 0 && !(t->hash = cx_registry_hash_begin(b->digest.algorithm)))
+	if (b->check && b->offset == 0 && !(t->hash = cx_hash_begin(b->digest.algorithm)))
 		return cx_fail_memory(err);
 	t->q = (struct cx_request){ .r = r, .flags = CX_REQUEST_MIRRORS, .method = "GET", .repository = repository,
 		.what = t->what, .scope = scope, .from = &b->offset, .body = on_bytes, .owner = t };
@@ -119,7 +121,7 @@ static int check(struct transfer *t, conex_error **err)
 
 	if (!t->hash)
 		return 1;
-	if (cx_registry_hash_end(t->hash, t->b->digest.algorithm, &is) < 0)
+	if (cx_hash_finish(t->hash, &is) < 0)
 		return cx_fail_memory(err);
 	if (cx_digest_equal(&is, &t->b->digest))
 		return 1;
@@ -166,7 +168,7 @@ static int step(struct transfer *t, conex_error **err)
 static void end(struct transfer *t)
 {
 	cx_request_end(&t->q);
-	EVP_MD_CTX_free(t->hash);
+	cx_hash_free(t->hash);
 	*t = (struct transfer){ 0 };
 }
 
@@ -176,8 +178,9 @@ struct batch {
 	struct cx_registry *r;
 	const char *repository;
 	char scope[CX_SCOPE_TEXT];
-	struct cx_registry_blob *blobs;
-	size_t count, next, running;
+	const struct cx_registry_feed *feed;
+	size_t running;
+	int over;                       /* nothing more will be wanted */
 	struct transfer *slots;         /* r->parallel */
 };
 
@@ -189,18 +192,31 @@ static struct transfer *free_slot(struct batch *b)
 	return NULL;
 }
 
+static void ended(struct batch *b, struct cx_registry_blob *blob)
+{
+	if (b->feed->ended)
+		b->feed->ended(b->feed->data, blob);
+}
+
 /* Fills the free slots. */
 static int start_more(struct batch *b, conex_error **err)
 {
 	struct cx_registry_blob *blob;
 	struct transfer *t;
-	int r = 0;
+	int r = 0, is_more;
 
-	while (r == 0 && b->next < b->count && (t = free_slot(b))) {
-		blob = &b->blobs[b->next++];
+	while (r == 0 && !b->over && (t = free_slot(b))) {
+		is_more = b->feed->next(b->feed->data, &blob);
+		b->over = is_more < 0;
+		if (is_more <= 0)
+			break;
+		if (blob->digest.algorithm == CX_DIGEST_NONE || blob->offset > blob->size)
+			return cx_fail(err, CONEX_STAGE_IMAGE, -EINVAL, NULL, "a digest, and an offset up to size, are needed", "blob");
 		blob->done = blob->size && blob->offset == blob->size;
-		if (blob->done)
+		if (blob->done) {
+			ended(b, blob);
 			continue;
+		}
 		b->running++;
 		r = start(t, b->r, b->repository, b->scope, blob, err);
 	}
@@ -225,6 +241,8 @@ static int turn(struct batch *b, conex_error **err)
 	if (r < 0)
 		return cx_registry_turn_fail(b->r, r, err);
 	for (int i = 0; i < b->r->parallel; i++) {
+		struct cx_registry_blob *blob = b->slots[i].b;
+
 		if (!b->slots[i].running)
 			continue;
 		r = step(&b->slots[i], err);
@@ -233,35 +251,23 @@ static int turn(struct batch *b, conex_error **err)
 		if (r == 1) {
 			end(&b->slots[i]);
 			b->running--;
+			ended(b, blob);
 		}
 	}
 	return 0;
 }
 
-static int check_blobs(const struct cx_registry_blob *blobs, size_t count, conex_error **err)
+int cx_registry_fetch(struct cx_registry *r, const char *repository, const struct cx_registry_feed *feed, conex_error **err)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (blobs[i].digest.algorithm == CX_DIGEST_NONE || blobs[i].offset > blobs[i].size)
-			return cx_fail(err, CONEX_STAGE_IMAGE, -EINVAL, NULL, "a digest, and an offset up to size, are needed",
-				"blob %zu", i);
-	}
-	return 0;
-}
+	struct batch b = { .r = r, .repository = repository, .feed = feed };
+	int code;
 
-int cx_registry_blobs(struct cx_registry *r, const char *repository, struct cx_registry_blob *blobs, size_t count,
-	conex_error **err)
-{
-	struct batch b = { .r = r, .repository = repository, .blobs = blobs, .count = count };
-	int code = check_blobs(blobs, count, err);
-
-	if (code < 0)
-		return code;
 	cx_registry_scope(repository, 0, b.scope);
 	b.slots = calloc((size_t)r->parallel, sizeof *b.slots);
 	if (!b.slots)
 		return cx_fail_memory(err);
 	code = start_more(&b, err);
-	while (code == 0 && b.running) {
+	while (code == 0 && (b.running || !b.over)) {
 		code = turn(&b, err);
 		if (code == 0)
 			code = start_more(&b, err);
@@ -270,4 +276,25 @@ int cx_registry_blobs(struct cx_registry *r, const char *repository, struct cx_r
 		end(&b.slots[i]);
 	free(b.slots);
 	return code;
+}
+
+struct row { struct cx_registry_blob *blobs; size_t count, next; };
+
+static int next_of_row(void *data, struct cx_registry_blob **ret)
+{
+	struct row *l = data;
+
+	if (l->next == l->count)
+		return -1;
+	*ret = &l->blobs[l->next++];
+	return 1;
+}
+
+int cx_registry_blobs(struct cx_registry *r, const char *repository, struct cx_registry_blob *blobs, size_t count,
+	conex_error **err)
+{
+	struct row l = { .blobs = blobs, .count = count };
+	const struct cx_registry_feed feed = { .next = next_of_row, .data = &l };
+
+	return cx_registry_fetch(r, repository, &feed, err);
 }

@@ -3,8 +3,6 @@
 #ifndef CX_IMAGE_WORKER_REGISTRY_PARTS_H
 #define CX_IMAGE_WORKER_REGISTRY_PARTS_H
 
-#include <openssl/evp.h>
-
 #include "base/error.h"
 #include "image/worker/registry-http.h"
 #include "image/worker/registry-parse.h"
@@ -135,10 +133,5 @@ void cx_auth_free(struct cx_registry *r);
 /* "repository:NAME:pull" or "...:pull,push". */
 enum { CX_SCOPE_TEXT = CX_REFERENCE_REPOSITORY + 32 };
 void cx_registry_scope(const char *repository, int push, char to[CX_SCOPE_TEXT]);
-
-/* Hashing; NULL: no memory, or libcrypto doesn't have it. */
-EVP_MD_CTX *cx_registry_hash_begin(int algorithm);
-int cx_registry_hash_end(EVP_MD_CTX *c, int algorithm, struct cx_digest *ret);   /* 0, -EIO */
-int cx_registry_hash(int algorithm, const void *data, size_t size, struct cx_digest *ret);
 
 #endif

@@ -1,4 +1,5 @@
 /* Manifests: what a tag or a digest stands for. Blobs are fetched after them, by registry-blobs.c. */
+#include "image/worker/hash.h"
 #include "image/worker/registry-parts.h"
 
 #include <stdio.h>
@@ -11,37 +12,6 @@
 void cx_registry_scope(const char *repository, int push, char to[CX_SCOPE_TEXT])
 {
 	snprintf(to, CX_SCOPE_TEXT, "repository:%s:pull%s", repository, push ? ",push" : "");
-}
-
-/* ---- hashing ---------------------------------------------------------------------------------- */
-
-EVP_MD_CTX *cx_registry_hash_begin(int algorithm)
-{
-	EVP_MD_CTX *c = EVP_MD_CTX_new();
-
-	if (c && EVP_DigestInit_ex(c, algorithm == CX_DIGEST_SHA512 ? EVP_sha512() : EVP_sha256(), NULL))
-		return c;
-	EVP_MD_CTX_free(c);
-	return NULL;
-}
-
-int cx_registry_hash_end(EVP_MD_CTX *c, int algorithm, struct cx_digest *ret)
-{
-	unsigned char bytes[EVP_MAX_MD_SIZE];
-
-	if (!EVP_DigestFinal_ex(c, bytes, NULL))
-		return -EIO;
-	*ret = cx_digest_of(algorithm, bytes);
-	return 0;
-}
-
-int cx_registry_hash(int algorithm, const void *data, size_t size, struct cx_digest *ret)
-{
-	EVP_MD_CTX *c = cx_registry_hash_begin(algorithm);
-	int r = c && EVP_DigestUpdate(c, data, size) ? cx_registry_hash_end(c, algorithm, ret) : -EIO;
-
-	EVP_MD_CTX_free(c);
-	return r;
 }
 
 /* ---- manifests -------------------------------------------------------------------------------- */
@@ -119,7 +89,7 @@ static int check(struct cx_request *q, const struct cx_digest *wanted, struct cx
 	for (size_t i = 0; i < 2; i++) {
 		if (!against[i]->algorithm)
 			continue;
-		if (cx_registry_hash(against[i]->algorithm, q->x.text.data, q->x.text.size, &is) < 0)
+		if (cx_hash_of(against[i]->algorithm, q->x.text.data, q->x.text.size, &is) < 0)
 			return cx_fail_memory(err);
 		if (!cx_digest_equal(&is, against[i]))
 			return mismatch(q, &is, whose[i], err);
@@ -128,7 +98,7 @@ static int check(struct cx_request *q, const struct cx_digest *wanted, struct cx
 		*ret = *wanted;
 	else if (theirs.algorithm)
 		*ret = theirs;
-	else if (cx_registry_hash(CX_DIGEST_SHA256, q->x.text.data, q->x.text.size, ret) < 0)
+	else if (cx_hash_of(CX_DIGEST_SHA256, q->x.text.data, q->x.text.size, ret) < 0)
 		return cx_fail_memory(err);
 	return 0;
 }

@@ -1,4 +1,5 @@
 /* Uploads: blobs that aren't there yet, then the manifest that names them (distribution-spec, "Push"). */
+#include "image/worker/hash.h"
 #include "image/worker/registry-parts.h"
 
 #include <stdio.h>
@@ -323,7 +324,7 @@ int cx_registry_put(struct cx_registry *r, const struct cx_reference *reference,
 	struct cx_digest is, theirs;
 	int algorithm = reference->digest.algorithm ? reference->digest.algorithm : CX_DIGEST_SHA256, code;
 
-	if (cx_registry_hash(algorithm, data, size, &is) < 0)
+	if (cx_hash_of(algorithm, data, size, &is) < 0)
 		return cx_fail_memory(err);
 	if (reference->digest.algorithm && !cx_digest_equal(&is, &reference->digest))
 		return cx_fail(err, CONEX_STAGE_IMAGE, -EINVAL, "the manifest's bytes have another digest", NULL, "%s/%s", r->host,

@@ -86,6 +86,16 @@ struct cx_registry_blob {
 int cx_registry_blobs(struct cx_registry *r, const char *repository, struct cx_registry_blob *blobs, size_t count,
 	conex_error **err);
 
+/* The same of blobs that come to be wanted while others are on their way. */
+struct cx_registry_feed {
+	/* 1: *ret, which stays where it is until it has ended; 0: nothing now (cx_registry_wake when there is something);
+	 * -1: nothing any more. Both are called from within cx_registry_fetch. */
+	int (*next)(void *data, struct cx_registry_blob **ret);
+	void (*ended)(void *data, struct cx_registry_blob *blob);       /* it is done. May be NULL */
+	void *data;
+};
+int cx_registry_fetch(struct cx_registry *r, const char *repository, const struct cx_registry_feed *feed, conex_error **err);
+
 #define CX_UPLOAD_PRESENT 1     /* it was there */
 #define CX_UPLOAD_MOUNTED 2     /* out of another repository */
 #define CX_UPLOAD_SENT 3

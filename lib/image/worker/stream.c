@@ -55,6 +55,16 @@ static ssize_t read_fd(struct cx_stream *s, void *to, size_t size)
 	return n < 0 ? -errno : n;
 }
 
+static int is_stopped(struct cx_stream *s)
+{
+	int stop;
+
+	pthread_mutex_lock(&s->lock);
+	stop = s->stop;
+	pthread_mutex_unlock(&s->lock);
+	return stop;
+}
+
 /* A free buffer to read into; NULL: all shall end. */
 static uint8_t *wait_input(struct cx_stream *s)
 {
@@ -76,7 +86,7 @@ static int input_fill(struct cx_input *in, conex_error **err)
 	ssize_t n = 0;
 
 	while (have < INPUT) {
-		n = !to ? -ECANCELED : s->layer.read ? s->layer.read(s->layer.self, to + have, INPUT - have)
+		n = !to || (have && is_stopped(s)) ? -ECANCELED : s->layer.read ? s->layer.read(s->layer.self, to + have, INPUT - have)
 			: read_fd(s, to + have, INPUT - have);
 		if (n < 0)
 			return cx_fail(err, CONEX_STAGE_IMAGE, (int)n, "read", NULL, "layer: after %llu bytes",
@@ -138,6 +148,8 @@ static int produce(struct cx_stream *s, conex_error **err)
 		if (n <= 0)
 			return (int)n;
 		s->plain += (uint64_t)n;
+		if (s->layer.unpacked)
+			__atomic_add_fetch(s->layer.unpacked, (uint64_t)n, __ATOMIC_RELAXED);
 		r = within_limits(s, err);
 		pthread_mutex_lock(&s->lock);
 		s->sizes[i] = (size_t)n;

@@ -293,11 +293,13 @@ static int unpack(int parent, const char *name, const struct cx_packed *layers, 
 		r = cx_refuse(t->err, -EINVAL, "name", name, "a name of its own in the directory given");
 	if (r == 0 && faccessat(parent, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		r = cx_fail(t->err, CONEX_STAGE_IMAGE, -EEXIST, NULL, "remove it first", "directory %s", name);
+	if (r == 0 && t->options.passing && (strncmp(t->options.passing, ".unpack-", 8) || strchr(t->options.passing, '/')))
+		r = cx_refuse(t->err, -EINVAL, "passing", t->options.passing, ".unpack- and what no other has");
 	if (r == 0 && cx_random(&random, sizeof random) < 0)
 		r = cx_fail(t->err, CONEX_STAGE_IMAGE, -EIO, "getrandom", NULL, "directory %s", name);
 	if (r == 0) {
 		snprintf(passing, sizeof passing, ".unpack-%016llx", (unsigned long long)random);
-		r = unpack_named(t, parent, name, passing, layers, count, results);
+		r = unpack_named(t, parent, name, t->options.passing ? t->options.passing : passing, layers, count, results);
 	}
 	if (r == 0 && ret)
 		memcpy(ret, results, count * sizeof *results);

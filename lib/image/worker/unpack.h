@@ -21,6 +21,7 @@ struct cx_packed {
 	const char *diff_id;            /* of the tar in them; NULL: unknown */
 	uint64_t size;                  /* of these bytes; 0: unknown */
 	int media;                      /* CX_PACKED_...: what the manifest says they are */
+	uint64_t *unpacked;             /* plain bytes are added as they come (atomic); NULL: nobody looks */
 };
 
 enum {                                  /* what becomes of .wh.NAME and .wh..wh..opq */
@@ -54,6 +55,7 @@ struct cx_unpack_options {
 	const struct cx_id_range *uids, *gids; /* none: ids as they are. An id that isn't in them is refused */
 	size_t uid_count, gid_count;
 	struct cx_unpack_limits limits;
+	const char *passing;            /* the name of its own, for who has to know it before; NULL: a random one */
 };
 
 /* What was seen in one layer. */
