@@ -6,7 +6,7 @@
 . "$CX_SRCDIR/tests/system/registry-box.sh"
 needs /usr/bin/python3 python3 /bin/busybox busybox-static
 export CONEX_WORKER=${CONEX_WORKER:-$CX_BUILDDIR/conex-worker} CONEX_UNDO=${CONEX_UNDO:-$CX_BUILDDIR/conex-undo}
-program=$CX_BUILDDIR/conex
+program=${CONEX_PROGRAM:-$CX_BUILDDIR/conex}
 state=$box/state store=$box/store archives=$box/archives
 me=cli$$ # no two runs share an id
 terminal=("/usr/bin/python3" -B "$CX_SRCDIR/tests/system/cli-terminal.py")
