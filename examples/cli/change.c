@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <strings.h>
 
 int signal_number(const char *name)
 {

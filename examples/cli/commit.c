@@ -1,8 +1,7 @@
 /* commit: a container becomes an image, with a config that instructions of a Dockerfile may change. */
 #include "cli.h"
 
-#include <ctype.h>
-#include <errno.h>
+#include <strings.h>
 
 static int no(const char *instruction, const char *mend)
 {
@@ -17,15 +16,15 @@ static json_t *program(const char *text)
 	return list ? list : json_pack("[s, s, s]", "/bin/sh", "-c", text);
 }
 
-/* What the image has already; an object or list, which is changed in place. */
-static json_t *field(json_t *config, const json_t *image, const char *key, int is_list)
+/* An object or list of the config; what the image has of it already the library adds. */
+static json_t *field(json_t *config, const char *key, int is_list)
 {
-	json_t *value = json_object_get(config, key), *old = json_object_get(image, key);
+	json_t *value = json_object_get(config, key);
 
-	if (value)
-		return value;
-	value = is_list ? (json_is_array(old) ? json_deep_copy(old) : json_array()) : (json_is_object(old) ? json_deep_copy(old) : json_object());
-	json_object_set_new(config, key, value);
+	if (is_list ? !json_is_array(value) : !json_is_object(value)) {
+		value = is_list ? json_array() : json_object();
+		json_object_set_new(config, key, value);
+	}
 	return value;
 }
 
@@ -43,7 +42,7 @@ static void set_variable(json_t *list, const char *variable)
 }
 
 /* Of one instruction, whose words are split at blanks; quotes around a value are taken off. */
-static int pairs(struct cli *cli, json_t *config, const json_t *image, const char *instruction, const char *key, const char *words)
+static int pairs(struct cli *cli, json_t *config, const char *instruction, const char *key, const char *words)
 {
 	char *copy = format(cli, "%s", words), *rest = NULL;
 
@@ -54,7 +53,7 @@ static int pairs(struct cli *cli, json_t *config, const json_t *image, const cha
 		if (!strcmp(key, "ExposedPorts") || !strcmp(key, "Volumes")) {
 			const char *name = !strcmp(key, "Volumes") || strchr(word, '/') ? word : format(cli, "%s/tcp", word);
 
-			json_object_set_new(field(config, image, key, 0), name, json_object());
+			json_object_set_new(field(config, key, 0), name, json_object());
 			continue;
 		}
 		if (!equals || equals == word)
@@ -64,16 +63,16 @@ static int pairs(struct cli *cli, json_t *config, const json_t *image, const cha
 			value[n - 2] = '\0';
 		}
 		if (!strcmp(key, "Env")) {
-			set_variable(field(config, image, key, 1), word);
+			set_variable(field(config, key, 1), word);
 			continue;
 		}
 		*equals = '\0';
-		json_object_set_new(field(config, image, key, 0), word, json_string(value));
+		json_object_set_new(field(config, key, 0), word, json_string(value));
 	}
 	return 0;
 }
 
-static int change(struct cli *cli, json_t *config, const json_t *image, const char *instruction)
+static int change(struct cli *cli, json_t *config, const char *instruction)
 {
 	static const struct { const char *name, *key; char kind; } all[] = { { "CMD", "Cmd", 'p' }, { "ENTRYPOINT", "Entrypoint", 'p' },
 		{ "ENV", "Env", 'w' }, { "EXPOSE", "ExposedPorts", 'w' }, { "LABEL", "Labels", 'w' }, { "STOPSIGNAL", "StopSignal", 't' },
@@ -86,7 +85,7 @@ static int change(struct cli *cli, json_t *config, const json_t *image, const ch
 		if (strlen(all[i].name) != n || strncasecmp(all[i].name, instruction, n))
 			continue;
 		if (all[i].kind == 'w')
-			return pairs(cli, config, image, instruction, all[i].key, rest);
+			return pairs(cli, config, instruction, all[i].key, rest);
 		json_object_set_new(config, all[i].key, all[i].kind == 'p' ? program(rest) : json_string(rest));
 		return 0;
 	}
@@ -94,21 +93,19 @@ static int change(struct cli *cli, json_t *config, const json_t *image, const ch
 }
 
 /* NULL in *ret: nothing is changed. */
-static int make_config(struct cli *cli, const conex_container *c, const char **ret)
+static int make_config(struct cli *cli, const char **ret)
 {
 	const char *given = text(cli, "config");
 	json_error_t why;
-	json_t *config = given ? json_loads(given, 0, &why) : json_object(), *image = image_json(cli, container_image(c));
-	json_t *old = json_object_get(json_object_get(image, "config"), "config");
+	json_t *config = given ? json_loads(given, 0, &why) : json_object();
 	int r = 0;
 
 	if (!json_is_object(config))
 		r = say("commit: --config: %s; an object is meant, as {\"Cmd\": [\"sh\"]}", config ? "it is no object" : why.text);
 	for (const char *const *one = list(cli, "change"); r == 0 && *one; one++)
-		r = change(cli, config, old, *one);
+		r = change(cli, config, *one);
 	*ret = r == 0 && json_object_size(config) ? keep(cli, json_dumps(config, JSON_COMPACT)) : NULL;
 	json_decref(config);
-	json_decref(image);
 	return r;
 }
 
@@ -118,10 +115,12 @@ static int commit(struct cli *cli, conex_container *c)
 	const char *config;
 	conex_job *job;
 
-	if (make_config(cli, c, &config))
+	if (make_config(cli, &config))
 		return FAILED;
-	if (paused && (r = conex_container_pause(c, 10000, &cli->err)) <= 0)
+	if (paused && (r = conex_container_pause(c, 10000, &cli->err)) <= 0) {
+		conex_container_resume(c, NULL);
 		return r < 0 ? say_error(cli, "commit") : say("commit: %s couldn't be paused within 10 s", cli->args[0]);
+	}
 	r = conex_image_commit(c, cli->args[1], config, &job, &cli->err) < 0 ? say_error(cli, "commit") : finish(cli, job, "committing", 0);
 	if (paused)
 		conex_container_resume(c, NULL);

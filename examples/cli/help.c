@@ -1,8 +1,6 @@
 /* help: what commands.c says, for people, for programs and for the manual page. */
 #include "cli.h"
 
-#include <ctype.h>
-
 static void print_option(const struct option *o)
 {
 	char name[128];
