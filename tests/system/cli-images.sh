@@ -146,13 +146,12 @@ broken_off() {
 	mkfifo pipe
 	"${with[@]}" import -q - late:1 <pipe &
 	exec 7>pipe
-	head -c 100000 "$archives/layout.tar" >&7
-	until_up pgrep -P "$!" -f . >/dev/null 2>&1 || true
-	kill -INT $!
+	head -c 100000 "$archives/layout.tar" >&7       # more than a pipe holds: somebody reads
+	kill -TERM $!
 	wait $! || status=$?
 	exec 7>&-
 	rm pipe
-	[ $status = 130 ] && ! conex images -q | grep late || return
+	[ $status = 143 ] && ! conex images -q | grep late || return
 	conex system prune -f >/dev/null && nothing_left     # what its worker held has nobody any more
 }
 tries "broken off" broken_off

@@ -474,7 +474,7 @@ missing always never
 
 stop" bash "$box/completing" "$state" "$store" "$me" || return
 	# and as people meet it
-	has "$(PATH=$box:$PATH becomes 0 "${terminal[@]}" 24x200 '# ' '. ./completion\n' '# ' "conex --store $store rmi ap\\\\t" 'app:1 ' '\x15exit\n' -- \
+	has "$(PATH=$box:$PATH becomes 0 "${terminal[@]}" 24x200 '# ' '. ./completion\n' '# ' "conex --store $store rmi ap\\t" 'app:1 ' '\x15exit\n' -- \
 		bash --norc --noprofile -i)" 'rmi app:1' || return
 	conex rm -f "$id" && nothing_left
 }
