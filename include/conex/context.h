@@ -105,10 +105,10 @@ struct conex_event {
  * Since: 0.1 */
 int conex_next_event(conex *cx, int timeout_ms, struct conex_event *ret, conex_error **err);
 
-/* Undoes what dead owners left, as conex_open does; and in a context that has asked for images removes from the store what
+/* Undoes what dead owners left, as conex_open does; and removes from the store of images, if there is one, what
  * no name leads to and nobody uses. ret_bytes: NULL, or how much that was. What can't be undone is logged and tried again by the next
  * conex_open.
- * Returns: 0; the usual.
+ * Returns: 0; -EPERM -EPROTONOSUPPORT the store is somebody else's, or a newer library's; the usual.
  * Threads: any. Since: 0.1 */
 int conex_prune(conex *cx, uint64_t *ret_bytes, conex_error **err);
 

@@ -144,6 +144,21 @@ int conex_image_delete(conex *cx, const char *image, conex_error **err);
  * Threads: any. Since: 0.1 */
 int conex_image_verify(conex *cx, conex_job **ret, conex_error **err);
 
+struct conex_store_usage {      /* bytes as the disk has them; of unpacked layers, their files' as unpacked */
+	size_t size;
+	uint64_t blob_bytes, layer_bytes;   /* packed layers, configs, manifests; unpacked layers */
+	uint64_t partial_bytes;             /* pulls that were broken off, to be gone on with */
+	uint64_t other_bytes;               /* what was put aside as broken, or is on its way in or out */
+	uint64_t images, blobs, layers, partial;    /* how many */
+};
+
+/* What the store takes of the disk, all users of it together; nothing where there is no store yet. What containers have
+ * written is not in it.
+ * Owner: *ret is the caller's struct, with .size set.
+ * Returns: 0; what open(2) and readdir(3) answer; the usual.
+ * Threads: any. Since: 0.1 */
+int conex_image_usage(conex *cx, struct conex_store_usage *ret, conex_error **err);
+
 struct conex_progress {
 	size_t size;
 	uint64_t done_bytes, total_bytes;   /* of the network, or of the archive; total 0: not known yet */

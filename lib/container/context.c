@@ -200,14 +200,10 @@ enum { PARTIAL_AGE_S = 24 * 3600 };     /* a download that was broken off may be
 static int prune_store(conex *cx, uint64_t *ret_bytes, conex_error **err)
 {
 	struct cx_store_gone gone = { .bytes = 0 };
-	struct cx_store *s = NULL;
-	int r = cx_context_lock(cx, err);
+	struct cx_store *s;
+	int r = cx_images_existing(cx, &s, err);
 
-	if (r == 0) {
-		s = cx->store;          /* who has asked for no image has none to be rid of */
-		cx_context_unlock(cx);
-	}
-	if (s)
+	if (r == 0 && s)
 		r = cx_images_collect(cx, s, PARTIAL_AGE_S, &gone, err);
 	if (ret_bytes)
 		*ret_bytes = gone.bytes;

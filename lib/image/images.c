@@ -1,6 +1,7 @@
 /* conex/image.h: names of the store, and what they lead to. */
 #include "image/images.h"
 #include "base/error.h"
+#include "base/options.h"
 #include "base/path.h"
 
 #include <stdio.h>
@@ -17,6 +18,21 @@ int cx_images_of(conex *cx, struct cx_store **ret, conex_error **err)
 	*ret = cx->store;
 	cx_context_unlock(cx);
 	return r;
+}
+
+int cx_images_existing(conex *cx, struct cx_store **ret, conex_error **err)
+{
+	int r = cx_context_lock(cx, err);
+
+	if (r < 0)
+		return r;
+	if (!cx->store)
+		r = cx_store_open(cx->store_path, CX_STORE_EXISTING, &cx->store, NULL);
+	if (r < 0 && r != -ENOENT)      /* again, for its words */
+		r = cx_store_open(cx->store_path, CX_STORE_EXISTING, &cx->store, err);
+	*ret = cx->store;
+	cx_context_unlock(cx);
+	return r == -ENOENT ? 0 : r;
 }
 
 /* ---- what a name leads to ---- */
@@ -129,4 +145,29 @@ int conex_image_delete(conex *cx, const char *image, conex_error **err)
 	if (r == 0)
 		r = cx_store_delete_image(s, &name, err);
 	return r < 0 ? r : cx_images_collect(cx, s, 0, &gone, err);
+}
+
+int conex_image_usage(conex *cx, struct conex_store_usage *ret, conex_error **err)
+{
+	struct conex_store_usage u = { .size = sizeof u };
+	struct cx_store_usage inside = { .blobs = 0 };
+	cx_autofree struct cx_image *images = NULL;
+	struct cx_store *s;
+	int r = cx_images_existing(cx, &s, err), n = 0;
+
+	if (r == 0 && s)
+		r = cx_store_usage(s, &inside, err);
+	if (r == 0 && s)
+		n = r = cx_store_list_images(s, &images, err);
+	if (r < 0)
+		return r;
+	u.blob_bytes = inside.blobs;
+	u.layer_bytes = inside.layers;
+	u.partial_bytes = inside.partial;
+	u.other_bytes = inside.other;
+	u.images = (uint64_t)n;
+	u.blobs = inside.blob_count;
+	u.layers = inside.layer_count;
+	u.partial = inside.partial_count;
+	return cx_options_write("conex_store_usage", ret, sizeof u, sizeof u, &u, err);
 }

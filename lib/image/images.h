@@ -8,6 +8,8 @@
 
 /* The context's store, opened at the first need; any thread. */
 int cx_images_of(conex *cx, struct cx_store **ret, conex_error **err);
+/* The same, but none is made: *ret is NULL where there is none. */
+int cx_images_existing(conex *cx, struct cx_store **ret, conex_error **err);
 
 /* sweep.c: has a worker remove what was thrown into this store's tmp/. Locked. */
 void cx_images_sweep(conex *cx, const char *store);

@@ -305,7 +305,7 @@ int cx_store_delete_image(struct cx_store *s, const struct cx_reference *name, c
 		if (r != -ENOENT && r != -ENOTDIR)
 			return fail(s, name, r, "unlink", err);
 		cx_reference_familiar(name, text);
-		return cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, "cx_store_list_images says what is there",
+		return cx_fail(err, CONEX_STAGE_IMAGE, -ENOENT, NULL, "conex_image_list says what is there",
 			"image %s isn't in the store %s", text, s->path);
 	}
 	/* as far as they are empty; nobody puts names now */

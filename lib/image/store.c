@@ -175,7 +175,7 @@ static int user_store(char to[PATH_MAX])
 static int open_root(struct cx_store *s, const char *path, conex_error **err)
 {
 	struct stat st;
-	int r = cx_mkdirs(AT_FDCWD, path, 0700);
+	int r = s->flags & CX_STORE_EXISTING ? 0 : cx_mkdirs(AT_FDCWD, path, 0700);
 
 	if (r == 0 && !(s->path = realpath(path, NULL)))
 		r = -errno;
@@ -230,8 +230,11 @@ static int prepare(const struct cx_store *s, conex_error **err)
 {
 	char text[64];
 	ssize_t n = cx_store_read(s->root, "version", text, sizeof text);
+	int is_new = n == -ENOENT || n == 0 || n == -EBADMSG || n == -ELOOP;    /* empty: of a power failure; or no file */
 
-	if (n == -ENOENT || n == 0 || n == -EBADMSG || n == -ELOOP) {   /* empty: of a power failure; or no file */
+	if (is_new && s->flags & CX_STORE_EXISTING)
+		return cx_store_fail(err, s, -ENOENT, "open", "version");
+	if (is_new) {
 		n = make(s);
 		if (n < 0)
 			return cx_store_fail(err, s, (int)n, "mkdir", "making it");

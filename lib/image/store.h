@@ -12,7 +12,10 @@
 
 /* Without it what a commit returns from is on the disk, not only in the page cache: a power failure loses nothing
  * that was there. With it pulls are faster, and after a power failure cx_store_verify is due. */
-enum { CX_STORE_NO_SYNC = 1 };
+enum {
+	CX_STORE_NO_SYNC = 1,
+	CX_STORE_EXISTING = 2   /* -ENOENT where there is none: nothing is made */
+};
 
 struct cx_store {
 	char *path;             /* absolute */

@@ -31,7 +31,7 @@ def functions(lines):
 
 allow, faults, sizes, seen = allowed(), [], [], set()
 paths = glob.glob("lib/**/*.[ch]", recursive=True) + glob.glob("include/conex/*.h") \
-    + glob.glob("examples/*.c") + glob.glob("tests/**/*.[ch]", recursive=True)
+    + glob.glob("examples/**/*.c", recursive=True) + glob.glob("tests/**/*.[ch]", recursive=True)
 for path in sorted(paths):
     with open(path, encoding="utf-8") as file:
         text = file.readlines()

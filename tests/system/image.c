@@ -335,6 +335,93 @@ TEST(killed)
 	GOOD(conex_image_delete(box.cx, "app", &box.err));
 }
 
+/* ---- the store as a whole ---- */
+
+static conex *opened(const char *where)
+{
+	struct conex_options o = { .size = sizeof o, .store = where };
+	conex *cx = NULL;
+
+	GOOD(conex_open(&o, &cx, &box.err));
+	return cx;
+}
+
+/* What nobody needs goes, also in a context that has asked for no image before; and where there is no store none is made. */
+TEST(prunes)
+{
+	const char *stray = say("%s/blobs/sha256/%064d", store, 7), *none = say("%s/no-store", box.dir);
+	uint64_t bytes = 77;
+	conex *cx = opened(store);
+
+	CHECK_INT(brought("layout.tar", "app", NULL), 1);
+	CHECK_INT(command("head -c 10000 /dev/zero >%s", stray), 0);
+	GOOD(conex_prune(cx, &bytes, &box.err));
+	CHECK_INT(access(stray, F_OK), -1);
+	CHECK(bytes >= 10000 && bytes < 100000);
+	CHECK_INT(run("app", NULL, NULL), 0);
+	GOOD(conex_prune(cx, &bytes, &box.err));
+	CHECK_INT(bytes, 0);
+	conex_close(cx);
+	GOOD(conex_image_delete(box.cx, "app", &box.err));
+
+	cx = opened(none);
+	bytes = 77;
+	GOOD(conex_prune(cx, &bytes, &box.err));
+	CHECK_INT(bytes, 0);
+	CHECK_INT(access(none, F_OK), -1);
+	CHECK_INT(mkdir(none, 0700), 0);
+	CHECK_INT(command("echo 'conex store 99' >%s/version", none), 0);
+	CHECK_INT(conex_prune(cx, &bytes, &box.err), -EPROTONOSUPPORT);
+	SAID("version conex store 99");
+	conex_close(cx);
+	CHECK_INT(command("rm -r %s", none), 0);
+}
+
+/* As find counts it. */
+static uint64_t counted(const char *folder)
+{
+	CHECK_INT(command("find %s/%s -type f -printf '%%b\\n' | awk '{ n += $1 } END { print n * 512 }' >%s/counted", store, folder,
+		box.dir), 0);
+	return (uint64_t)atoll(content("%s/counted", box.dir));
+}
+
+TEST(usage)
+{
+	struct conex_store_usage u = { .size = sizeof u }, zero = u;
+	const char *none = say("%s/no-store", box.dir);
+	conex *cx = opened(none);
+
+	u.blobs = 77;
+	GOOD(conex_image_usage(cx, &u, &box.err));
+	CHECK(memcmp(&u, &zero, sizeof u) == 0);
+	CHECK_INT(access(none, F_OK), -1);
+	conex_close(cx);
+
+	cx = opened(store);
+	CHECK_INT(brought("layout.tar", "one", NULL), 1);
+	CHECK_INT(brought("layout", "two", NULL), 1);
+	CHECK_INT(command("head -c 10000 /dev/zero >%s/ingest/sha256/%064d", store, 7), 0);
+	CHECK_INT(command("head -c 5000 /dev/zero >%s/quarantine/x", store), 0);
+	GOOD(conex_image_usage(cx, &u, &box.err));
+	CHECK_INT(u.images, 2);
+	CHECK_INT(u.blobs, 4);                  /* two layers, a config, a manifest */
+	CHECK_INT(u.layers, 2);
+	CHECK_INT(u.partial, 1);
+	CHECK_INT(u.blob_bytes, counted("blobs"));
+	CHECK_INT(u.partial_bytes, counted("ingest"));
+	CHECK_INT(u.other_bytes, counted("quarantine"));
+	CHECK(u.layer_bytes > 500000 && u.layer_bytes < 20000000);
+	u.size = 8;
+	CHECK_INT(conex_image_usage(cx, &u, &box.err), -EINVAL);
+	CHECK_INT(command("rm %s/quarantine/x %s/ingest/sha256/*", store, store), 0);
+	GOOD(conex_image_delete(cx, "one", &box.err));
+	GOOD(conex_image_delete(cx, "two", &box.err));
+	u.size = sizeof u;
+	GOOD(conex_image_usage(cx, &u, &box.err));
+	CHECK(memcmp(&u, &zero, sizeof u) == 0);
+	conex_close(cx);
+}
+
 static void tests(void)
 {
 	struct conex_options where = { .size = sizeof where, .close_ms = 120000, .store = store };
@@ -355,6 +442,8 @@ static void tests(void)
 	RUN(events);
 	RUN(ends);
 	RUN(killed);
+	RUN(prunes);
+	RUN(usage);
 }
 
 int main(void)
