@@ -4,24 +4,27 @@ The result, conex._conex, uses Python's stable ABI: one build serves every Pytho
 around every call.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import cffi
 
 HEADERS = ("base", "context", "cgroup", "namespace", "network", "container", "spec", "plan", "image", "broker")
 
 
-def _pkg_config(*what):
+def _pkg_config(*what: str) -> list[str]:
     try:
         return subprocess.run(["pkg-config", *what, "libconex"], capture_output=True, text=True, check=True).stdout.split()
     except (OSError, subprocess.CalledProcessError):
         return []
 
 
-def include_dir():
+def include_dir() -> str:
     """Where conex/*.h is: CONEX_INCLUDE, what pkg-config says, or /usr/include."""
     named = os.environ.get("CONEX_INCLUDE")
     found = [named] if named else [f[2:] for f in _pkg_config("--cflags-only-I")] + ["/usr/local/include", "/usr/include"]
@@ -31,12 +34,12 @@ def include_dir():
     raise SystemExit("conex/base.h isn't in " + ", ".join(found) + ": install libconex, or set CONEX_INCLUDE")
 
 
-def library_dirs():
+def library_dirs() -> list[str]:
     named = os.environ.get("CONEX_LIBDIR")
     return [named] if named else [f[2:] for f in _pkg_config("--libs-only-L")]
 
 
-def declarations(directory):
+def declarations(directory: str) -> str:
     """The headers as cffi reads them: without comments and directives; numeric macros as constants."""
     lines = ["typedef int pid_t;"]
     for name in HEADERS:
@@ -51,7 +54,7 @@ def declarations(directory):
     return "\n".join(lines) + '\nextern "Python" void _conex_log(int level, const char *line, void *data);\nvoid free(void *);\n'
 
 
-def make():
+def make() -> Any:
     ffi = cffi.FFI()
     directory = include_dir()
     ffi.cdef(declarations(directory))

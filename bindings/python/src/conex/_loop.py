@@ -14,7 +14,7 @@ def _trio() -> Any:
     trio = sys.modules.get("trio")
     if trio is None:
         return None
-    import sniffio
+    import sniffio  # Trio brings it
 
     try:
         return trio if sniffio.current_async_library() == "trio" else None
@@ -52,7 +52,11 @@ async def writable(fd: int) -> None:
 
 async def _asyncio(add: Callable[[Callable[[], None]], Any], remove: Callable[[], Any]) -> None:
     ready: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()
-    add(lambda: ready.done() or ready.set_result(None))
+
+    def is_ready() -> None:
+        if not ready.done():
+            ready.set_result(None)
+    add(is_ready)
     try:
         await ready
     finally:
@@ -66,7 +70,7 @@ async def within(seconds: Optional[float], work: Callable[[], Awaitable[T]]) -> 
     trio = _trio()
     if trio:
         with trio.move_on_after(seconds):
-            return await work()  # type: ignore[no-any-return]
+            return await work()
         return None
     try:
         return await asyncio.wait_for(work(), seconds)
@@ -79,7 +83,7 @@ async def shielded(work: Callable[[], Awaitable[T]]) -> T:
     trio = _trio()
     if trio:
         with trio.CancelScope(shield=True):
-            return await work()  # type: ignore[no-any-return]
+            return await work()
     task = asyncio.ensure_future(work())
     try:
         return await asyncio.shield(task)

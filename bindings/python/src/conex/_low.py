@@ -18,7 +18,10 @@ SLICE_MS = 100
 
 def text(value: Any) -> str:
     """A borrowed C string; bytes that aren't UTF-8 as os.fsdecode has them."""
-    return "" if value == ffi.NULL else ffi.string(value).decode("utf-8", "surrogateescape")
+    if value == ffi.NULL:
+        return ""
+    found: bytes = ffi.string(value)
+    return found.decode("utf-8", "surrogateescape")
 
 
 def taken(value: Any) -> str:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import Any, AsyncIterator, Callable, Mapping, Optional, Union
+from typing import Any, AsyncIterator, Awaitable, Callable, Mapping, Optional, Union
 
 from . import _loop, errors
 from ._conex import ffi
-from .broker import answer
+from .broker import Syscall, answer
 from .container import capturing, split
 from .context import Context as _Context, Event, Plan as _Plan, _command
 from .images import Job as _Job, Progress
@@ -229,7 +229,7 @@ class Container(_Awaited):
 
     async def delete(self, timeout: Optional[float] = None) -> bool:
         """Kills everything in it, and undoes all that was made for it."""
-        return await self.context._until(lambda: self.sync.delete(0), timeout)
+        return await self.context._until(lambda: bool(self.sync.delete(0)), timeout)
 
     async def stop(self, timeout: Optional[float] = None) -> None:
         """SIGTERM now, SIGKILL to all of it after its ``grace``; and waits for that."""
@@ -320,6 +320,17 @@ class Job:
         while not await self.context._until(lambda: self.sync.done, 0.1):
             yield self.progress()
         yield self.progress()
+
+
+async def _answered(call: Syscall, handler: Callable[[Syscall], Awaitable[Any]]) -> None:
+    try:
+        await handler(call)
+    except BaseException:
+        if not call.answered:
+            call.fail("EIO")
+        raise
+    if not call.answered:
+        call.fail("EPERM")
 
 
 class Images:
@@ -421,14 +432,13 @@ class Context:
         found: list[Event] = []
         while self.sync._fetch(found, 0):
             event = found.pop()
-            handler = event.syscall and event.container and event.container._handlers.get(event.syscall.name)
-            if not handler:
+            handlers = event.container._handlers if event.container else {}
+            handler = handlers.get(event.syscall.name) if event.syscall else None
+            if not handler or not event.syscall:
                 self.sync._waiting.append(event)
             elif inspect.iscoroutinefunction(handler):
-                await handler(event.syscall)
-                if event.syscall and not event.syscall.answered:
-                    event.syscall.fail("EPERM")
-            elif event.syscall:
+                await _answered(event.syscall, handler)
+            else:
                 answer(event.syscall, handler)
         self._wake()
 

@@ -36,7 +36,8 @@ class Syscall:
         """One copy of the caller's memory; shorter where that ends."""
         buffer = ffi.new("char[]", max(size, 1))
         n = call(lib.conex_syscall_read, self._mine(), address, buffer, size)
-        return ffi.buffer(buffer, n)[:]
+        copy: bytes = ffi.buffer(buffer, n)[:]
+        return copy
 
     def string(self, address: int, most: int = 4096) -> str:
         """A copy of a text that ends with NUL, at most so many bytes: good for a log."""

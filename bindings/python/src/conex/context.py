@@ -6,7 +6,7 @@ import collections
 import sys
 import weakref
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from . import errors
 from ._conex import ffi, lib
@@ -98,7 +98,7 @@ class Containers:
         count = call(lib.conex_container_list, self._context._c, ffi.NULL if label is None else encoded(label), ret)
         return taken_list(ret[0], count)
 
-    def list(self, label: Optional[str] = None) -> "list[Container]":
+    def list(self, label: Optional[str] = None) -> "List[Container]":
         found = []
         for id in self.ids(label):
             try:
@@ -110,7 +110,7 @@ class Containers:
     def __iter__(self) -> Iterator[Container]:
         return iter(self.list())
 
-    def sample(self, containers: Iterable[Container]) -> "list[Stats]":
+    def sample(self, containers: Iterable[Container]) -> "List[Stats]":
         """Statistics of many at once; of what doesn't run all is None."""
         handles = [c._c for c in containers]
         array = ffi.new("struct conex_stats[]", max(len(handles), 1))

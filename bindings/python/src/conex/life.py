@@ -134,7 +134,7 @@ class Life:
             os.set_blocking(fd, True)
             stream: Any = open(fd, "rb") if n else open(fd, "wb", 0)
             if self._text:
-                stream = io.TextIOWrapper(stream if n else io.BufferedWriter(stream), encoding=self._encoding or "utf-8",
+                stream = io.TextIOWrapper(stream, encoding=self._encoding or "utf-8",
                                           errors=self._errors, write_through=True)
             self._streams[n] = stream
         return self._streams[n]
@@ -172,7 +172,7 @@ class Life:
                 if self._handlers:
                     self.context._answer(self, 0)
                 if end is not None and time.monotonic() >= end:
-                    raise errors.TimeoutExpired(self.args, timeout or 0, *(self._decoded(data.get(n)) for n in (1, 2)))
+                    raise errors.TimeoutExpired(self.args, timeout or 0, self._decoded(data.get(1)), self._decoded(data.get(2)))
         self.wait(None if end is None else max(0.0, end - time.monotonic()))
         return self._decoded(data.get(1)), self._decoded(data.get(2))
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, Sequence, Tu
 
 from ._conex import ffi, lib
 from ._low import Memory, call, encoded, milliseconds, size, text
+from .networks import Network
 
 if TYPE_CHECKING:
     from .broker import Handler
     from .namespaces import Namespace
-    from .networks import Network
     from .spec import Spec
 
 PIPE = subprocess.PIPE
@@ -108,7 +108,7 @@ class Options:
         self.c.mounts = array
 
     def _network(self, value: Union[str, "Network", Iterable[Union[str, "Network"]]]) -> None:
-        names = [value] if isinstance(value, str) or hasattr(value, "name") else list(value)
+        names = [value] if isinstance(value, (str, Network)) else list(value)
         self.c.network = self.memory.text(",".join(n if isinstance(n, str) else n.name for n in names))
 
     def _ports(self, value: Union[str, int, Iterable[Union[str, int]]]) -> None:
@@ -147,7 +147,7 @@ class Options:
     def _oci(self, value: Union[str, Mapping[str, Any]]) -> None:
         self.c.oci = self.memory.text(value if isinstance(value, str) else json.dumps(value))
 
-    def _pass_fds(self, value: Iterable[int]) -> None:
+    def _pass_fds(self, value: Iterable[Any]) -> None:
         fds = [fd if isinstance(fd, int) else fd.fileno() for fd in value]
         self.c.fds = self.memory.keep(ffi.new("int[]", fds or [0]))
         self.c.fds_size = len(fds)
@@ -216,7 +216,7 @@ def _pairs(value: Env) -> list[str]:
     return [f"{k}={v}" for k, v in value.items()] if isinstance(value, Mapping) else list(value)
 
 
-def _stdio(value: Stdio, name: str) -> int:
+def _stdio(value: Any, name: str) -> int:
     if value is HOST:
         return 2
     if value == PIPE:
@@ -227,7 +227,7 @@ def _stdio(value: Stdio, name: str) -> int:
         if name != "stderr":
             raise ValueError(f"{name}=STDOUT: only stderr can go where stdout goes")
         return 4
-    fd = value if isinstance(value, int) else value.fileno()
+    fd: int = value if isinstance(value, int) else value.fileno()
     if fd < 0:
         raise ValueError(f"{name}={value!r}: PIPE, STDOUT, DEVNULL, HOST, a file or its descriptor")
     return -2 - fd
