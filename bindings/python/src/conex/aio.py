@@ -469,7 +469,7 @@ class Context:
     async def _started(self, c: Any) -> Container:
         container = Container(self, c)
         try:
-            await self._until(lambda: c.state != "creating", None)
+            await self._until(lambda: bool(c.state != "creating"), None)
         except BaseException:
             await _loop.shielded(container.delete)
             raise

@@ -134,7 +134,7 @@ def conex_service_test(conex_context: conex.Context) -> Iterator[Start]:
     yield from _services(conex_context)
 
 
-@pytest.hookimpl(hookwrapper=True)  # type: ignore[misc,unused-ignore]
+@pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Iterator[None]:
     outcome: Any = yield
     report = outcome.get_result()
