@@ -2,7 +2,7 @@
 -- What can fail returns nil, message, errno, details; after conex.raise(true) it raises the details, a table with
 -- message, code, stage, object, call and hint. What waits takes seconds; inside of conex.loop, and in conex.luv's tasks, it yields.
 local core = require "conex.core"
-local conex = { version = core.version(), has = core.has, parse_size = core.parse_size, raise = core.raise, null = core.null,
+local conex = { version = core.version(), has = core.has, parse_size = core.parse_size, classify = core.classify, raise = core.raise, null = core.null,
   poll = core.poll, now = core.now }
 local unpack = table.unpack or unpack
 local MOST_EVENTS = 10000       -- that nobody has asked for

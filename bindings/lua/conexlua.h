@@ -74,6 +74,7 @@ void cl_open_images(lua_State *L);
 void cl_open_other(lua_State *L);
 void cl_open_broker(lua_State *L);
 extern const luaL_Reg cl_run_methods[], cl_image_methods[], cl_other_methods[];         /* of a context */
+int cl_classify(lua_State *L);
 void cl_push_stats(lua_State *L, const struct conex_stats *s);
 
 #endif

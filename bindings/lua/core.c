@@ -470,7 +470,7 @@ static const luaL_Reg functions[] = {
 	{ "open", context_open }, { "poll", core_poll }, { "read", core_read }, { "write", core_write }, { "close", core_close },
 	{ "now", core_now }, { "dup", core_dup }, { "guard", core_guard },
 	{ "failed", core_failed }, { "raise", core_raise }, { "methods", core_methods }, { "version", core_version }, { "has", core_has },
-	{ "parse_size", core_parse_size }, { NULL, NULL }
+	{ "parse_size", core_parse_size }, { "classify", cl_classify }, { NULL, NULL }
 };
 
 static const luaL_Reg context_methods[] = {

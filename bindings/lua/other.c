@@ -299,6 +299,54 @@ static const luaL_Reg cgroup_methods[] = {
 	{ "watch", cgroup_watch }, { "delete", cgroup_delete }, { NULL, NULL }
 };
 
+/* classify{cpu_request=, cpu_limit=, memory_request=, memory_limit=, capacity=, throttling=, memory_qos=}: the class, the limits as
+ * run takes them, an oom_score_adj */
+int cl_classify(lua_State *L)
+{
+	static const char *const classes[] = { "", "guaranteed", "burstable", "best-effort" };
+	struct conex_demand d = { .size = sizeof d };
+	struct conex_limits l = { .size = sizeof l };
+	struct { const char *key; double *to; } numbers[] = { { "cpu_request", &d.cpu_request }, { "cpu_limit", &d.cpu_limit },
+		{ "throttling", &d.throttling } };
+	struct { const char *key; uint64_t *to; } bytes[] = { { "memory_request", &d.memory_request },
+		{ "memory_limit", &d.memory_limit }, { "capacity", &d.capacity } };
+	struct { const char *key; uint64_t value; } found[6];
+	conex_error *err = NULL;
+	int score = 0, r;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	for (size_t i = 0; i < 3; i++) {
+		lua_getfield(L, 1, numbers[i].key);
+		*numbers[i].to = luaL_optnumber(L, -1, 0);
+		lua_getfield(L, 1, bytes[i].key);
+		*bytes[i].to = lua_isnil(L, -1) ? 0 : cl_size(L, lua_gettop(L), bytes[i].key);
+	}
+	lua_getfield(L, 1, "memory_qos");
+	d.flags = lua_toboolean(L, -1) ? CONEX_DEMAND_MEMORY : 0;
+	r = conex_limits_classify(&d, &l, &score, &err);
+	if (r < 0)
+		return cl_fail(L, r, err);
+	found[0].key = "memory", found[0].value = l.memory;
+	found[1].key = "memory_min", found[1].value = l.memory_min;
+	found[2].key = "memory_low", found[2].value = l.memory_low;
+	found[3].key = "memory_high", found[3].value = l.memory_high;
+	found[4].key = "cpu_shares", found[4].value = l.cpu_shares;
+	found[5].key = "cpu_weight", found[5].value = l.cpu_weight;
+	lua_pushstring(L, classes[r]);
+	lua_newtable(L);
+	for (size_t i = 0; i < 6; i++)
+		if (found[i].value) {
+			cl_number(L, found[i].value);
+			lua_setfield(L, -2, found[i].key);
+		}
+	if (l.cpus > 0) {
+		lua_pushnumber(L, l.cpus);
+		lua_setfield(L, -2, "cpus");
+	}
+	lua_pushinteger(L, score);
+	return 3;
+}
+
 /* ---- namespaces ---- */
 
 static int namespace_create(lua_State *L)

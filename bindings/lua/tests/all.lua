@@ -202,6 +202,9 @@ test("cgroups and namespaces", function()
   assert(g:thaw())
   is(g:delete(), true)
   fails(2, "lua-group", cx:cgroup("lua-group"))
+  local kind, limits, score = conex.classify { cpu_request = 0.5, cpu_limit = 1, memory_request = "64M", memory_limit = "128M",
+    capacity = "1G" }
+  is(kind, "burstable") is(limits.memory, 128 * 1024 * 1024) is(limits.cpus, 1) is(score > 2 and score < 1000, true)
   local ns = assert(cx:namespace_create("net"))
   is(ns:fd() >= 0, true)
   local c = assert(sh("sleep 1000", { join = { ns } }))
