@@ -91,7 +91,7 @@ class Podman(Subject):
         self.podman = ["podman", "--root", str(self.box / "podman"), "--runroot", str(self.box / "podman-run"), "--cgroup-manager",
                        "cgroupfs", "--events-backend", "none", "--storage-driver", "overlay"]
         subprocess.run([*self.podman, "import", "-", "bench"], input=tar_of(self.rootfs), check=True, capture_output=True)
-        self.command = [*self.podman, "run", "--rm", "--ulimit", "host", "--network", "none", "bench", "/bin/true"]
+        self.command = [*self.podman, "run", "--rm", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--network", "none", "bench", "/bin/true"]
 
     def run(self):
         subprocess.run(self.command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
@@ -163,7 +163,7 @@ def redis(request):
     if PODMAN:
         podman = PODMAN.split()
         name = "redis-" + request.node.name.strip("[]").replace("[", "-")
-        subprocess.run([*podman, "run", "-d", "--ulimit", "host", "--name", name, "-p", "127.0.0.1::6379", "redis", *COMMAND], check=True, capture_output=True)
+        subprocess.run([*podman, "run", "-d", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096", "--name", name, "-p", "127.0.0.1::6379", "redis", *COMMAND], check=True, capture_output=True)
         out = subprocess.run([*podman, "port", name, "6379/tcp"], check=True, capture_output=True, text=True).stdout
         yield ("127.0.0.1", int(out.strip().rsplit(":", 1)[1]))
         subprocess.run([*podman, "rm", "-f", "-t", "0", name], check=True, capture_output=True)
