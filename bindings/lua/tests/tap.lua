@@ -47,6 +47,6 @@ end
 
 function tap.done()
   print("1.." .. tap.count)
-  os.exit(tap.failed == 0 and 0 or 1)
+  os.exit(tap.failed == 0 and 0 or 1, true)
 end
 return tap
