@@ -1,0 +1,132 @@
+/* System calls that wait for an answer. */
+#include "conexlua.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CALL(L) ((conex_syscall *)cl_check(L, 1, CL_SYSCALL))
+
+static int call_name(lua_State *L)
+{
+	lua_pushstring(L, conex_syscall_name(CALL(L)));
+	return 1;
+}
+
+/* 1 to 6 */
+static int call_arg(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)(int64_t)conex_syscall_arg(CALL(L), (int)luaL_checkinteger(L, 2) - 1));
+	return 1;
+}
+
+static int call_pid(lua_State *L)
+{
+	lua_pushinteger(L, conex_syscall_pid(CALL(L)));
+	return 1;
+}
+
+static int call_read(lua_State *L)
+{
+	conex_syscall *s = CALL(L);
+	uint64_t address = (uint64_t)(int64_t)luaL_checknumber(L, 2);
+	size_t size = (size_t)luaL_checkinteger(L, 3);
+	char *buffer = lua_newuserdata(L, size + 1);
+	conex_error *err = NULL;
+	int r = conex_syscall_read(s, address, buffer, size, &err);
+
+	if (r < 0)
+		return cl_fail(L, r, err);
+	lua_pushlstring(L, buffer, (size_t)r);
+	return 1;
+}
+
+/* Whoever waited for an answer may be gone: that is no error. */
+static int ended(lua_State *L, int r, conex_error *err)
+{
+	if (r < 0 && r != -ENOENT)
+		return cl_fail(L, r, err);
+	conex_error_free(err);
+	cl_handle(L, 1, CL_SYSCALL)->p = NULL;
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static int call_return(lua_State *L)
+{
+	conex_error *err = NULL;
+	int r = conex_syscall_return(CALL(L), (int64_t)luaL_optnumber(L, 2, 0), &err);
+
+	return ended(L, r, err);
+}
+
+static const struct { const char *name; int number; } errors[] = {
+#define E(name) { #name, name }
+	E(EPERM), E(ENOENT), E(ESRCH), E(EINTR), E(EIO), E(ENXIO), E(E2BIG), E(ENOEXEC), E(EBADF), E(ECHILD), E(EAGAIN), E(ENOMEM),
+	E(EACCES), E(EFAULT), E(EBUSY), E(EEXIST), E(EXDEV), E(ENODEV), E(ENOTDIR), E(EISDIR), E(EINVAL), E(ENFILE), E(EMFILE),
+	E(ENOTTY), E(EFBIG), E(ENOSPC), E(ESPIPE), E(EROFS), E(EMLINK), E(EPIPE), E(EDOM), E(ERANGE), E(ENAMETOOLONG), E(ENOSYS),
+	E(ENOTEMPTY), E(ELOOP), E(ENODATA), E(EPROTO), E(EOVERFLOW), E(ENOTSOCK), E(EPROTONOSUPPORT), E(EOPNOTSUPP),
+	E(EAFNOSUPPORT), E(EADDRINUSE), E(EADDRNOTAVAIL), E(ENETDOWN), E(ENETUNREACH), E(ECONNRESET), E(ENOTCONN), E(ETIMEDOUT),
+	E(ECONNREFUSED), E(EHOSTUNREACH), E(EDQUOT), E(ECANCELED)
+#undef E
+};
+
+static int call_fail(lua_State *L)
+{
+	conex_syscall *s = CALL(L);
+	conex_error *err = NULL;
+	int number = 0, r;
+
+	if (lua_type(L, 2) == LUA_TNUMBER)
+		number = (int)lua_tointeger(L, 2);
+	else
+		for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+			if (!strcmp(errors[i].name, luaL_checkstring(L, 2)))
+				number = errors[i].number;
+	if (number <= 0)
+		return luaL_error(L, "fail: an error's name (\"EACCES\") or number");
+	r = conex_syscall_return(s, -number, &err);
+	return ended(L, r, err);
+}
+
+static int call_inject(lua_State *L)
+{
+	conex_error *err = NULL;
+	int r = conex_syscall_inject(CALL(L), (int)luaL_checkinteger(L, 2), (int)luaL_optinteger(L, 3, -1), &err);
+
+	return ended(L, r, err);
+}
+
+static int call_proceed(lua_State *L)
+{
+	conex_error *err = NULL;
+	int r = conex_syscall_proceed(CALL(L), &err);
+
+	return ended(L, r, err);
+}
+
+static int call_answered(lua_State *L)
+{
+	lua_pushboolean(L, cl_handle(L, 1, CL_SYSCALL)->p == NULL);
+	return 1;
+}
+
+static const luaL_Reg methods[] = {
+	{ "name", call_name }, { "arg", call_arg }, { "pid", call_pid }, { "read", call_read }, { "ret", call_return },
+	{ "fail", call_fail }, { "inject", call_inject }, { "proceed", call_proceed }, { "answered", call_answered }, { NULL, NULL }
+};
+
+/* Nobody has answered, and nobody can any more. */
+static int call_gc(lua_State *L)
+{
+	struct cl_handle *h = cl_handle(L, 1, CL_SYSCALL);
+
+	if (h->p)
+		conex_syscall_return(h->p, -EPERM, NULL);
+	h->p = NULL;
+	return 0;
+}
+
+void cl_open_broker(lua_State *L)
+{
+	cl_type(L, CL_SYSCALL, methods, call_gc);
+}

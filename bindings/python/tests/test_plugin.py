@@ -1,0 +1,82 @@
+"""The pytest plugin, as a suite of somebody else's would use it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SUITE = '''
+import os, socket
+import pytest, conex
+root = os.environ["CONEX_TEST_ROOT"]
+
+@pytest.fixture(scope="session")
+def server(conex_service):
+    return conex_service(["/bin/sh", "-c", "echo a server begins; exec nc -ll -p 80 -e /bin/echo hello"], rootfs=root, network="bridge",
+                         ports=["127.0.0.1::80"], health={"port": 80, "log": "begins", "exec": ["/bin/true"], "interval": "10ms"})
+
+@pytest.mark.parametrize("n", range(4))
+def test_answers(server, n):
+    with socket.create_connection(server.port(80)) as s:
+        assert s.recv(10) == b"hello\\n"
+
+def test_one_server(server, request):
+    assert "a server begins" in server.logs() and server.state == "running"
+
+def test_own(conex_service_test, conex_context):
+    s = conex_service_test(["/bin/sleep", "1000"], rootfs=root)
+    assert len(conex_context.containers.ids()) >= 1
+    open(os.environ["CONEX_TEST_NOTE"], "w").write(s.id)
+
+def test_own_is_gone(conex_context):
+    assert open(os.environ["CONEX_TEST_NOTE"]).read() not in conex_context.containers.ids()
+'''
+FAILING = '''
+import os
+import conex, pytest
+root = os.environ["CONEX_TEST_ROOT"]
+
+def test_fails(conex_service_test):
+    conex_service_test(["/bin/sh", "-c", "echo words of the service; echo errors >&2; sleep 1000"], rootfs=root,
+                       health={"log": "errors"})
+    assert False
+
+def test_dies(conex_service_test):
+    with pytest.raises(conex.CalledProcessError) as e:
+        conex_service_test(["/bin/sh", "-c", "echo last words; exit 3"], rootfs=root, health={"log": "never"})
+    assert "last words" in e.value.output and e.value.exit.code == 3
+
+def test_never_ready(conex_service_test):
+    with pytest.raises(conex.TimeoutExpired):
+        conex_service_test(["/bin/sleep", "1000"], rootfs=root, health={"exec": ["/bin/false"]}, ready=0.3)
+
+def test_words(conex_service_test):
+    with pytest.raises(TypeError, match="exce"):
+        conex_service_test(["/bin/sleep", "1000"], rootfs=root, health={"exce": ["/bin/false"]})
+'''
+
+
+def run_suite(tmp_path, root, text, *args):
+    (tmp_path / "test_suite.py").write_text(text)
+    env = {**os.environ, "CONEX_TEST_ROOT": root, "CONEX_TEST_NOTE": str(tmp_path / "note")}
+    env.pop("CONEX_TAP", None)
+    return subprocess.run([sys.executable, "-B", "-m", "pytest", "-p", "conex.pytest_plugin", "-p", "no:cacheprovider",
+                           "--rootdir", str(tmp_path), str(tmp_path), *args], env=env, capture_output=True, text=True)
+
+
+def test_services(tmp_path, root):
+    r = run_suite(tmp_path, root, SUITE)
+    assert r.returncode == 0 and "7 passed" in r.stdout, r.stdout + r.stderr
+
+
+def test_side_by_side(tmp_path, root):
+    pytest.importorskip("xdist")
+    r = run_suite(tmp_path, root, SUITE, "-n", "3", "--deselect", "test_suite.py::test_own_is_gone")
+    assert r.returncode == 0 and "6 passed" in r.stdout, r.stdout + r.stderr
+
+
+def test_logs_are_shown(tmp_path, root):
+    r = run_suite(tmp_path, root, FAILING)
+    assert "1 failed, 3 passed" in r.stdout, r.stdout + r.stderr
+    assert "words of the service\nerrors" in r.stdout and "conex: log of" in r.stdout

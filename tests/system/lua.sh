@@ -1,0 +1,43 @@
+#!/bin/bash
+# The Lua module as it was built, in every Lua that is here: bindings/lua/tests/all.lua.
+# shellcheck source=/dev/null
+. "$CX_SRCDIR/tests/system/box.sh"
+# shellcheck disable=SC2154 # box: of box.sh
+built=$CX_BUILDDIR/bindings/lua
+[ -e "$built/built" ] || skip_all "the module isn't built here: configure says why"
+make_box
+here=$CX_SRCDIR/bindings/lua
+export LD_LIBRARY_PATH=$CX_BUILDDIR/.libs
+
+# in_lua PROGRAM VERSION: its TAP, each test with the program's name, numbered on.
+in_lua() {
+	local program=$1 line
+	command -v "$program" >/dev/null && [ -d "$built/$2" ] || return
+	LUA_PATH="$here/?.lua;$here/tests/?.lua;;" LUA_CPATH="$built/$2/?.so;;" "$program" "$here/tests/all.lua" "$box/root" >"$box/said" 2>&1
+	status=$?
+	[ $status = 0 ] || grep -q '^not ok' "$box/said" || echo "not ok 0 - it ended with $status" >>"$box/said"
+	while read -r line; do
+		case $line in
+		"ok "*) count=$((count + 1)) && echo "ok $count - $program: ${line#*- }" ;;
+		"not ok "*) count=$((count + 1)) failed=$((failed + 1)) && echo "not ok $count - $program: ${line#*- }" ;;
+		1..*) ;;
+		*) echo "# ${line#\# }" ;;
+		esac
+	done <"$box/said"
+}
+
+in_lua lua5.1 5.1
+in_lua lua5.2 5.2
+in_lua lua5.3 5.3
+in_lua lua5.4 5.4
+in_lua luajit 5.1
+[ "$count" -gt 0 ] || skip_all "no Lua is here"
+
+# The orchestrating example says what it did.
+orchestrate() {
+	local out
+	out=$(LUA_PATH="$here/?.lua;;" LUA_CPATH="$built/5.4/?.so;;" lua5.4 "$here/examples/orchestrate.lua" "$box/root") || return
+	has "$out" '^all is up' '^web 1: 200' '^web 3: 200' '^done: 4 containers'
+}
+[ ! -d "$built/5.4" ] || check orchestrate orchestrate
+finish
