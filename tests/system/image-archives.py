@@ -20,7 +20,8 @@ def digest(data):
 
 
 def tar(files):
-    """files: name -> bytes, a link's target (str), or None: a directory; a tuple has a mode, perhaps an owner, too."""
+    """files: name -> bytes, a link's target (str), or None: a directory; a tuple has a mode, perhaps an owner, a time
+    and xattrs, too."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, data in files.items():
@@ -29,6 +30,8 @@ def tar(files):
             if isinstance(data, tuple):
                 data, info.mode, *more = data
                 info.uid = info.gid = more[0] if more else 0
+                info.mtime = more[1] if len(more) > 1 else 0
+                info.pax_headers = {"SCHILY.xattr." + key: value for key, value in (more[2] if len(more) > 2 else {}).items()}
             if data is None:
                 info.type = tarfile.DIRTYPE
             elif isinstance(data, str):
@@ -135,6 +138,27 @@ write("bare.tar", tar(layout([bare_line], bare_blobs)))
 write("volumes.tar", tar(layout([line_of_data], blobs_of_data)))
 write("owned.tar", of(below, theirs))
 write("far.tar", of(single, tar({"srv/far": (b"far", 0o644, 300000)})))
+
+# Directories that upper layers have no entries for. What hides comes before, or behind, what it doesn't hide.
+def theirs_at(mode, time=1200000000.5):
+    return (None, mode, 77, time)
+
+
+told = {**base, ".": theirs_at(0o751), "tmp": (None, 0o1777, 0, 1111111111.25), "file": b"",
+        "srv/data": (None, 0o750, 77, 1222222222.5, {"user.note": "below", "trusted.note": "below"}), "srv/data/sub": theirs_at(0o700),
+        "link": "srv", "one": theirs_at(0o770), "srv/gone": theirs_at(0o700), "opt": theirs_at(0o711), "opt/deep": theirs_at(0o700)}
+for name in ("before", "behind"):
+    told.update({name: theirs_at(0o711), f"{name}/opaque": theirs_at(0o710), f"{name}/opaque/in": theirs_at(0o700),
+                 f"{name}/old": theirs_at(0o700), f"{name}/old/in": theirs_at(0o700)})
+untold = {name: b"" for name in ("tmp/x", "srv/data/x", "srv/gone/x", "opt/deep/x", "one/y")}
+untold.update({"way": "srv/data", "way/sub/x": b"", "before/opaque/.wh..wh..opq": b"", "before/.wh.old": b""})
+for name in ("before", "behind"):
+    untold.update({f"{name}/opaque/x": b"", f"{name}/opaque/in/x": b"", f"{name}/old/x": b"", f"{name}/old/in/x": b""})
+untold.update({"behind/opaque/.wh..wh..opq": b"", "behind/.wh.old": b""})
+write("implied.tar", of(tar(told), tar({"srv/.wh.gone": b"", "opt/.wh..wh..opq": b"", "one/x": b""}), tar(untold)))
+# One tree of these is another, or none: there links are followed, and files in the way refused.
+write("in-the-way.tar", of(tar(told), tar({"link/data/x": b"", "file/x": b""})))
+write("hidden-root.tar", of(tar(told), tar({".wh..wh..opq": b"", "one/x": b""}), tar({"one/y": b"", "tmp/y": b""})))
 
 other_blobs, other_line = image(other)
 write("platforms.tar", tar(layout([other_line, line], {**other_blobs, **blobs})))

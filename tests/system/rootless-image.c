@@ -83,6 +83,22 @@ TEST(runs)
 	CHECK_INT(image_snapshots() + image_leases(), 0);
 }
 
+/* Directories that the uppermost layer doesn't describe, as the lower ones do: his ids may be one alone. */
+TEST(implied)
+{
+	int theirs = mode == SUBORDINATE ? 77 : 0;
+
+	CHECK_INT(image_bring("implied.tar", "implied"), 1);
+	CHECK_INT(image_run("implied", CONEX_STRINGS("/bin/stat", "-c", "%n %a %u %Y", "/tmp", "/srv/data", "/one", "/before/opaque"),
+		WITH(.user = "root")), 0);
+	CHECK_STR(box.out, say("/tmp 1777 0 1111111111\n/srv/data 750 %d 1222222222\n/one 770 %d 1200000000\n"
+		"/before/opaque 710 %d 1200000000", theirs, theirs, theirs));
+	CHECK_INT(image_run("implied", CONEX_STRINGS("/bin/stat", "-c", "%a %u", "/srv/gone", "/opt/deep", "/before/old"),
+		WITH(.user = "root")), 0);
+	CHECK_STR(box.out, "755 0\n755 0\n755 0");
+	GOOD(conex_image_delete(box.cx, "implied", &box.err));
+}
+
 TEST(refused)
 {
 	CHECK_INT(image_run("owned", NULL, WITH(.oci = OCI({"linux": {"namespaces": [{"type": "user"}],
@@ -231,6 +247,7 @@ static void tests_of(int which)
 		return;
 	RUN(brought);
 	RUN(runs);
+	RUN(implied);
 	RUN(refused);
 	RUN(deleted);
 	RUN(locked_in);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "base/kernel.h"
+#include "image/worker/stack.h"
 
 enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
 
@@ -64,19 +65,6 @@ static void name_of(const struct cx_path *path, size_t size, char name[NAME_MAX 
 	name[size - from] = '\0';
 }
 
-/* What no entry has described: a way to something that one has. */
-static int note_implied(struct cx_tree *t, const struct cx_path *path, size_t size, ino_t ino)
-{
-	struct cx_attributes a = { .mode = 0755, .uid = t->uid, .gid = t->gid,
-		.times = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } } };
-	uint32_t id;
-
-	if (cx_map_id(t, 0, 0, &id) == 0)
-		a.uid = id;
-	if (cx_map_id(t, 1, 0, &id) == 0)
-		a.gid = id;
-	return cx_dirs_note(t, path->text, size, ino, &a);
-}
 
 int cx_dirs_make(struct cx_tree *t, int parent, const struct cx_path *path, size_t size)
 {
@@ -108,15 +96,14 @@ int cx_dirs_make(struct cx_tree *t, int parent, const struct cx_path *path, size
 static int make_implied(struct cx_tree *t, int parent, const struct cx_path *path, size_t size, const char *name)
 {
 	cx_autoclose int fd = -1;
-	struct stat st;
 	int r = cx_dirs_make(t, parent, path, size);
 
 	if (r < 0)
 		return r;
 	fd = openat(parent, name, DIRECTORY | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
 		return -errno;
-	r = note_implied(t, path, size, st.st_ino);
+	r = cx_dirs_note_implied(t, fd, path->text, size);
 	return r < 0 ? r : cx_steal_fd(&fd);
 }
 
@@ -211,6 +198,26 @@ int cx_dirs_note(struct cx_tree *t, const char *path, size_t size, ino_t ino, st
 	return 0;
 }
 
+int cx_dirs_note_implied(struct cx_tree *t, int fd, const char *path, size_t size)
+{
+	struct cx_attributes a = { .mode = 0755, .uid = t->uid, .gid = t->gid,
+		.times = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } } };
+	struct stat st;
+	uint32_t id;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (cx_map_id(t, 0, 0, &id) == 0)
+		a.uid = id;
+	if (cx_map_id(t, 1, 0, &id) == 0)
+		a.gid = id;
+	r = cx_dirs_note(t, path, size, st.st_ino, &a);
+	if (r == 0 && t->options.implied)
+		t->records.list[t->records.count - 1].is_open = !cx_whiteout_hides(t, fd);
+	return r;
+}
+
 /* Backwards, so that what is below comes first: the way there may be closed afterwards. */
 static int order(const void *a, const void *b)
 {
@@ -218,6 +225,23 @@ static int order(const void *a, const void *b)
 	int r = strcmp(y->path, x->path);
 
 	return r ? r : x->index < y->index ? 1 : -1;
+}
+
+/* The way there without links: layers below know nothing of this one's. */
+static int hand_out(struct cx_tree *t, const struct cx_dir_record *record)
+{
+	const struct cx_stack tree = { .trees = &t->root, .count = 1 };
+	const char *path = record->path;
+	char straight[PATH_MAX];
+
+	if (!record->is_open)
+		return 0;
+	if (t->dirs.by_link) {
+		if (cx_stack_resolve(&tree, path, straight) < 0)
+			return 0;
+		path = straight;
+	}
+	return cx_str_add(t->options.implied, path, strlen(path) + 1) < 0 ? cx_fail_memory(t->err) : 0;
 }
 
 static int finish_one(struct cx_tree *t, const struct cx_dir_record *record)
@@ -228,8 +252,10 @@ static int finish_one(struct cx_tree *t, const struct cx_dir_record *record)
 	r = cx_path_read(t, *record->path ? record->path : ".", &t->path);
 	if (r < 0)
 		return r;
-	if (!*record->path)
-		return cx_attributes_set_fd(t, t->root, &record->attributes, 0700);
+	if (!*record->path) {
+		r = cx_attributes_set_fd(t, t->root, &record->attributes, 0700);
+		return r < 0 ? r : hand_out(t, record);
+	}
 	parent = cx_dirs_open(t, &t->dirs, &t->path, t->path.parent, 0);
 	if (parent == -ENOENT || parent == -ENOTDIR)
 		return 0;       /* gone since */
@@ -239,7 +265,7 @@ static int finish_one(struct cx_tree *t, const struct cx_dir_record *record)
 		|| st.st_ino != record->ino)
 		return 0;       /* something else by now */
 	r = cx_attributes_set_at(t, parent, t->path.name, S_IFDIR, &record->attributes);
-	return r < 0 ? cx_tree_fail(t, r, NULL, NULL, record->path) : 0;
+	return r < 0 ? cx_tree_fail(t, r, NULL, NULL, record->path) : hand_out(t, record);
 }
 
 int cx_dirs_finish(struct cx_tree *t)

@@ -151,6 +151,7 @@ static int unpack(struct cx_layer *y, struct cx_packed *from, conex_error **err)
 {
 	struct cx_layers *l = y->all;
 	char digest[CX_DIGEST_TEXT], diff_id[CX_DIGEST_TEXT];
+	struct cx_unpack_options options = l->place->unpack;
 	struct cx_unpack_result result;
 	int r = take_place(l);
 
@@ -163,7 +164,9 @@ static int unpack(struct cx_layer *y, struct cx_packed *from, conex_error **err)
 	from->size = y->blob->size;
 	from->media = cx_layer_packed_as(y->blob->media);
 	from->unpacked = &l->w->unpacked;
-	r = cx_unpack_layer(y->place->dir, "root", from, &l->place->unpack, &result, err);
+	cx_str_free(&y->implied);
+	options.implied = y->parent ? &y->implied : NULL;
+	r = cx_unpack_layer(y->place->dir, "root", from, &options, &result, err);
 	give_place(l);
 	y->is_filled = r == 0;
 	y->bytes = r == 0 ? result.bytes : 0;
@@ -338,6 +341,7 @@ void cx_layer_clear(struct cx_layer *y)
 	else
 		cx_ingest_close(y->ingest);
 	cx_store_layer_close(y->place);
+	cx_str_free(&y->implied);
 }
 
 void cx_layers_want(struct cx_layer *y)

@@ -127,6 +127,8 @@ static int show(struct cx_layer *y, conex_error **err)
 		r = cx_layers_wait(l);
 	pthread_mutex_unlock(&l->lock);
 	if (r == 0 && y->is_filled)
+		r = cx_layer_settle(y, err);
+	if (r == 0 && y->is_filled)
 		r = cx_store_layer_commit(y->place, y->bytes, err);
 	if (r < 0)
 		return r;

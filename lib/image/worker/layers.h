@@ -20,6 +20,7 @@ struct cx_layer {
 	struct cx_store_layer *place;   /* where it is unpacked; NULL: not by us, or not yet */
 	int is_filled, is_there;        /* its tree is whole there; it is in the store already */
 	uint64_t bytes;                 /* of the tree */
+	struct cx_str implied;          /* in it */
 	uint64_t taken;                 /* of the ingest, by who unpacks */
 	struct cx_registry_blob part;
 	/* under the lock: */
@@ -48,6 +49,9 @@ struct cx_layers {
 /* One layer: its blob, if the store hasn't it, and its tree. Both are verified; the tree isn't shown yet. */
 int cx_layer_bring(struct cx_layer *y, conex_error **err);
 void cx_layer_clear(struct cx_layer *y);        /* when network and threads have ended */
+
+/* It is whole, and all below it are shown: its implied directories become what those say (implied.c). */
+int cx_layer_settle(struct cx_layer *y, conex_error **err);
 
 /* All end because of this; the first one counts. *why is taken over. */
 void cx_layers_fail(struct cx_layers *l, int code, conex_error **why);

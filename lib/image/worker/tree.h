@@ -44,6 +44,7 @@ struct cx_dir_records {
 		char *path;
 		size_t index;           /* the later one counts */
 		ino_t ino;
+		int is_open;            /* layers below may say what it is like: options.implied */
 		struct cx_attributes attributes;
 	} *list;
 	size_t count, capacity;
@@ -60,6 +61,7 @@ struct cx_tree {
 	gid_t gid;
 	mode_t umask;
 	int tracks;                     /* layers lie below this one: inodes are noted */
+	int hides;                      /* a directory was made opaque */
 	struct cx_dirs dirs, links;     /* of entries; of hard links' targets */
 	struct cx_dir_records records;
 	struct cx_inodes inodes;
@@ -88,6 +90,8 @@ void cx_dirs_removed(struct cx_tree *t, int was_directory);
 int cx_dirs_make(struct cx_tree *t, int parent, const struct cx_path *path, size_t size);
 /* Notes what the directory shall be like in the end; takes the xattrs. 0, -ENOMEM, -E2BIG: beyond limits.memory */
 int cx_dirs_note(struct cx_tree *t, const char *path, size_t size, ino_t ino, struct cx_attributes *a);
+/* The same of one that no entry has described, or not yet: 0755, root's. */
+int cx_dirs_note_implied(struct cx_tree *t, int fd, const char *path, size_t size);
 /* All directories become what was noted. */
 int cx_dirs_finish(struct cx_tree *t);
 void cx_dirs_free(struct cx_tree *t);
@@ -118,6 +122,7 @@ int cx_attributes_set_at(struct cx_tree *t, int parent, const char *name, mode_t
 /* Of an entry, filtered and within the limit; ids in ACLs and capabilities are mapped. 0 or negative. */
 int cx_xattrs_read(struct cx_tree *t, struct archive_entry *e, struct cx_attributes *a);
 void cx_xattrs_free(struct cx_xattrs *x);
+int cx_xattrs_is_kept(const char *name);
 size_t cx_xattrs_size(const struct cx_xattrs *x);      /* in memory */
 /* To fd; or where it is -1 to a name in parent, not following it. */
 int cx_xattrs_set(struct cx_tree *t, int fd, int parent, const char *name, const struct cx_xattrs *x);
@@ -130,6 +135,9 @@ int cx_whiteout(struct cx_tree *t, struct archive_entry *e);
 /* Is this file one of ours? Then a directory that takes its place hides what is below. */
 int cx_whiteout_is(struct cx_tree *t, int parent, const char *name, mode_t type, dev_t rdev);
 int cx_whiteout_opaque(struct cx_tree *t, int dirfd, const char *value);
+/* Does this directory, or one above it, hide what is below by now? */
+int cx_whiteout_hides(struct cx_tree *t, int dirfd);
+const char *cx_whiteout_xattr(int whiteouts, int opaque);       /* overlay's name for it */
 
 /* ---- entry.c ---- */
 struct archive;

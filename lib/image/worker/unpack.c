@@ -224,20 +224,9 @@ static int rename_new(int parent, const char *from, const char *to)
 	return renameat(parent, from, parent, to);
 }
 
-/* The root of a layer that says nothing of it: root's, 0755. */
-static int note_root(struct cx_tree *t)
-{
-	struct cx_attributes a = { .mode = 0755, .times = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } } };
-	uint32_t id;
-
-	a.uid = cx_map_id(t, 0, 0, &id) == 0 ? id : t->uid;
-	a.gid = cx_map_id(t, 1, 0, &id) == 0 ? id : t->gid;
-	return cx_dirs_note(t, "", 0, 0, &a) < 0 ? cx_fail_memory(t->err) : 0;
-}
-
 static int fill(struct cx_tree *t, const struct cx_packed *layers, size_t count, struct cx_unpack_result *results)
 {
-	int r = note_root(t);
+	int r = cx_dirs_note_implied(t, t->root, "", 0) < 0 ? cx_fail_memory(t->err) : 0;
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		t->tracks = i > 0;
@@ -325,5 +314,6 @@ int cx_unpack_tree(int parent, const char *name, const struct cx_packed *layers,
 	if (options)
 		applied = *options;
 	applied.whiteouts = CX_WHITEOUT_APPLY;
+	applied.implied = NULL;
 	return unpack(parent, name, layers, count, &applied, ret, err);
 }

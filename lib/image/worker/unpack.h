@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/ids.h"
+#include "base/str.h"
 
 enum { CX_PACKED_ANY, CX_PACKED_TAR, CX_PACKED_GZIP, CX_PACKED_ZSTD };
 enum { CX_LAYER_DIGEST = 136 };         /* "sha512:", 128 digits, NUL */
@@ -56,6 +57,8 @@ struct cx_unpack_options {
 	size_t uid_count, gid_count;
 	struct cx_unpack_limits limits;
 	const char *passing;            /* the name of its own, for who has to know it before; NULL: a random one */
+	struct cx_str *implied;         /* cx_unpack_layer adds the directories, each path with its NUL, that no entry
+	                                 * describes, but layers below may; NULL: nobody asks */
 };
 
 /* What was seen in one layer. */

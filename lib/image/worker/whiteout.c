@@ -14,11 +14,16 @@
 #define META ".wh..wh."         /* AUFS's own; of these the opaque directory alone has a meaning here */
 #define OPAQUE ".wh..wh..opq"
 
-static const char *xattr_name(const struct cx_tree *t, int opaque)
+const char *cx_whiteout_xattr(int whiteouts, int opaque)
 {
-	if (t->options.whiteouts == CX_WHITEOUT_USER)
+	if (whiteouts == CX_WHITEOUT_USER)
 		return opaque ? "user.overlay.opaque" : "user.overlay.whiteout";
 	return opaque ? "trusted.overlay.opaque" : "trusted.overlay.whiteout";
+}
+
+static const char *xattr_name(const struct cx_tree *t, int opaque)
+{
+	return cx_whiteout_xattr(t->options.whiteouts, opaque);
 }
 
 int cx_whiteout_is(struct cx_tree *t, int parent, const char *name, mode_t type, dev_t rdev)
@@ -41,7 +46,30 @@ int cx_whiteout_opaque(struct cx_tree *t, int dirfd, const char *value)
 
 	if (*value == 'x' && fgetxattr(dirfd, xattr_name(t, 1), &is, 1) == 1 && is == 'y')
 		return 0;       /* all is hidden already */
+	t->hides |= *value == 'y';
 	return fsetxattr(dirfd, xattr_name(t, 1), value, 1, 0) == 0 ? 0 : -errno;
+}
+
+int cx_whiteout_hides(struct cx_tree *t, int dirfd)
+{
+	cx_autoclose int at = t->hides ? openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	struct stat root, st;
+	char is;
+
+	if (!t->hides || fstat(t->root, &root) < 0)
+		return 0;
+	while (at >= 0 && fstat(at, &st) == 0) {
+		int above;
+
+		if (fgetxattr(at, xattr_name(t, 1), &is, 1) == 1 && is == 'y')
+			return 1;
+		if (st.st_ino == root.st_ino && st.st_dev == root.st_dev)
+			return 0;
+		above = openat(at, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = above;
+	}
+	return 0;
 }
 
 /* Where device 0:0 may not be made: an empty file that says so, in a directory that says that there are such. */

@@ -72,7 +72,7 @@ static int starts(const char *text, const char *with)
 	return !strncmp(text, with, strlen(with));
 }
 
-static int is_kept(const char *name)
+int cx_xattrs_is_kept(const char *name)
 {
 	if (starts(name, "trusted.overlay.") || starts(name, "user.overlay.") || !strcmp(name, "security.selinux"))
 		return 0;
@@ -217,7 +217,7 @@ static int read_xattrs(struct cx_tree *t, struct archive_entry *e, struct cx_att
 		total += strlen(name) + size;
 		if (total > t->options.limits.xattrs)
 			return -E2BIG;
-		if (is_kept(name))
+		if (cx_xattrs_is_kept(name))
 			r = add(&a->xattrs, name, value, size);
 		else
 			t->result->left_out_xattrs++;
