@@ -1,8 +1,8 @@
 #!/bin/bash
 # The Lua module as it was built, in every Lua that is here: bindings/lua/tests/all.lua.
+# shellcheck disable=SC2154 # box: of box.sh
 # shellcheck source=/dev/null
 . "$CX_SRCDIR/tests/system/box.sh"
-# shellcheck disable=SC2154 # box: of box.sh
 built=$CX_BUILDDIR/bindings/lua
 [ -e "$built/built" ] || skip_all "the module isn't built here: configure says why"
 make_box
