@@ -493,6 +493,29 @@ function Context:next_event(seconds)
   end, seconds)
 end
 
+-- A path in the place of a descriptor is opened for the call.
+local function with_file(source, mode, start)
+  if type(source) ~= "string" then return start(source) end
+  local fd, message, code, details = core.file(source, mode)
+  if not fd then return nil, message, code, details end
+  local guard = core.guard(fd)
+  local job, why, number, more_details = start(fd)
+  guard:close()
+  return job, why, number, more_details
+end
+
+local raw_import, raw_export = raw.import, raw.export
+--- Brings an image out of an archive or a layout: cx:import("image.tar", "name"); a descriptor will do as well.
+function raw.import(self, source, ...)
+  local rest = packed(...)
+  return with_file(source, "r", function(fd) return raw_import(self, fd, unpack(rest, 1, rest.n)) end)
+end
+--- Writes an image as an OCI layout: cx:export("name", "image.tar"), or into a directory that is there.
+function raw.export(self, image, target, ...)
+  local rest = packed(...)
+  return with_file(target, "w", function(fd) return raw_export(self, image, fd, unpack(rest, 1, rest.n)) end)
+end
+
 for _, verb in ipairs { "pull", "push", "import", "export", "unpack", "verify" } do
   Context[verb] = function(self, ...)
     local job, message, code, details = raw[verb](self, ...)

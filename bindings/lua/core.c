@@ -371,6 +371,21 @@ static int core_write(lua_State *L)
 	return 1;
 }
 
+/* file(path, "r"): a descriptor of a file or directory; "w": of a file, made or emptied, or of a directory that is there */
+static int core_file(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1);
+	int write = *luaL_checkstring(L, 2) == 'w';
+	int fd = open(path, write ? O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0666);
+
+	if (fd < 0 && errno == EISDIR)
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return cl_fail(L, -errno, NULL);
+	lua_pushinteger(L, fd);
+	return 1;
+}
+
 static int core_close(lua_State *L)
 {
 	close((int)luaL_checkinteger(L, 1));
@@ -468,6 +483,7 @@ static int core_parse_size(lua_State *L)
 
 static const luaL_Reg functions[] = {
 	{ "open", context_open }, { "poll", core_poll }, { "read", core_read }, { "write", core_write }, { "close", core_close },
+	{ "file", core_file },
 	{ "now", core_now }, { "dup", core_dup }, { "guard", core_guard },
 	{ "failed", core_failed }, { "raise", core_raise }, { "methods", core_methods }, { "version", core_version }, { "has", core_has },
 	{ "parse_size", core_parse_size }, { "classify", cl_classify }, { NULL, NULL }

@@ -28,6 +28,8 @@ int cx_images_existing(conex *cx, struct cx_store **ret, conex_error **err)
 		return r;
 	if (!cx->store)
 		r = cx_store_open(cx->store_path, CX_STORE_EXISTING, &cx->store, NULL);
+	if (r == -EACCES)               /* somebody else's home: it has none there */
+		r = -ENOENT;
 	if (r < 0 && r != -ENOENT)      /* again, for its words */
 		r = cx_store_open(cx->store_path, CX_STORE_EXISTING, &cx->store, err);
 	*ret = cx->store;

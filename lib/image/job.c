@@ -188,7 +188,8 @@ static void take(conex_job *job, const struct cx_work *w, const char *bytes)
 		take_result(job, bytes);
 	else
 		take_failure(job, w, bytes);
-	forget(job);
+	if (!job->task.ended)           /* who is to be told of its end needs `own` until then */
+		forget(job);
 }
 
 /* A message that isn't one is a worker that somebody else writes: as good as dead. Who has been taken over by strangers'
@@ -583,7 +584,7 @@ conex_job *cx_job_of(struct cx_news *n, void **ret_data)
 void cx_jobs_cancel(conex *cx)
 {
 	for (conex_job *job = cx->jobs; job; job = job->next)
-		if (!job->is_over)
+		if (!job->is_over && job != cx->sweep)  /* that only removes: it may go on while there is time */
 			cancel(job);
 }
 

@@ -65,6 +65,15 @@ static int is_there(const struct cx_store *s, const char *name)
 	return cx_store_layer_about(s, name, parent, NULL) == 0;
 }
 
+/* What it lies on: 0, -ENOENT; where we can't look, why. */
+static int look_for_parent(const struct cx_store_layer *l)
+{
+	char parent[CX_LAYER_NAME];
+	int r = *l->parent ? cx_store_layer_about(l->store, l->parent, parent, NULL) : 0;
+
+	return r == 0 || r == -EMFILE || r == -ENFILE || r == -ENOMEM ? r : -ENOENT;
+}
+
 /* ---- making one ---- */
 
 static void place(const struct cx_store_layer *l, const char *more, char path[CX_STORE_PATH + CX_LAYER_NAME])
@@ -195,10 +204,10 @@ static int commit(struct cx_store_layer *l, uint64_t bytes)
 	char about[512], from[CX_STORE_PATH + CX_LAYER_NAME], to[CX_STORE_PATH + CX_LAYER_NAME];
 	cx_autoclose int lock = -1;
 	struct stat st;
-	int r;
+	int r = look_for_parent(l);
 
-	if (*l->parent && !is_there(l->store, l->parent))
-		return -ENOENT;
+	if (r < 0)
+		return r;
 	if (fstatat(l->dir, "root", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (!S_ISDIR(st.st_mode))
@@ -216,7 +225,9 @@ static int commit(struct cx_store_layer *l, uint64_t bytes)
 	if (lock < 0)
 		return lock;
 	/* nobody collects now: what it lies on is there when it gets its name */
-	r = *l->parent && !is_there(l->store, l->parent) ? -ENOENT : show(l, from, to);
+	r = look_for_parent(l);
+	if (r == 0)
+		r = show(l, from, to);
 	cx_closep(&lock);
 	if (r < 0)
 		unlinkat(l->dir, "about", 0);   /* so that it can be tried again */

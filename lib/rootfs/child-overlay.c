@@ -82,8 +82,6 @@ static int set_numbers(
 	char text[TEXT_MAX + 16], *end = text;
 	int r = 0;
 
-	if (c->source[CX_SOURCE_MAP] < 0)
-		return 0;
 	for (uint32_t i = 0; r == 0 && i < l->count; i++) {
 		if (i)
 			*end++ = ':';
@@ -200,6 +198,8 @@ static int cover(struct cx_child *c, const struct layers *l)
 {
 	int r = 0;
 
+	if (c->source[CX_SOURCE_MAP] < 0)
+		return 0;
 	for (uint32_t i = 0; r == 0 && i < l->count; i++) {
 		int tree = clone_layer(c, l->lower[i], 0);
 

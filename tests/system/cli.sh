@@ -14,8 +14,8 @@ public_only() {
 	[ -z "$bad" ] || { echo "$bad"; return 1; }
 	! grep -n 'lib/' "$CX_SRCDIR"/examples/cli/*.[ch] | grep -v 'var/lib' || return
 	[ -x "$file" ] || file=$program
-	! "${NM:-nm}" "$file" | grep -E ' [A-Zu] cx_' || return
-	has "$("${NM:-nm}" -u "$file")" ' U conex_run' ' U conex_image_pull'
+	! nm "$file" | grep -E ' [A-Zu] cx_' || return
+	has "$(nm -u "$file")" ' U conex_run' ' U conex_image_pull'
 }
 tries "on the public API alone" public_only
 

@@ -176,9 +176,7 @@ write("both.tar", tar(layout([first, second], {**blobs, **second_blobs})))
 # Enough to be interrupted in: 3,000 files, a third of which the second layer hides.
 many = {**base, **{f"many{i // 100}": None for i in range(0, 3000, 100)},
         **{f"many{i // 100}/{i}": (b"%d " % i) * 200 for i in range(3000)}, "big": os.urandom(8 << 20)}
-swap, layers = layers, [tar(many), tar({f"many{i}/.wh..wh..opq": b"" for i in range(10)})]
-many_blobs, many_line = image()
-layers = swap
+many_blobs, many_line = image(layers=[tar(many), tar({f"many{i}/.wh..wh..opq": b"" for i in range(10)})])
 write("many.tar", tar(layout([many_line], many_blobs)))
 
 # What docker save wrote before it wrote layouts: names say nothing, a layer that is there twice is a link.

@@ -1,19 +1,21 @@
 #!/bin/bash
 # The Lua module as it was built, in every Lua that is here: bindings/lua/tests/all.lua.
+# shellcheck disable=SC2154 # box: of box.sh
 # shellcheck source=/dev/null
 . "$CX_SRCDIR/tests/system/box.sh"
-# shellcheck disable=SC2154 # box: of box.sh
 built=$CX_BUILDDIR/bindings/lua
 [ -e "$built/built" ] || skip_all "the module isn't built here: configure says why"
 make_box
 here=$CX_SRCDIR/bindings/lua
-export LD_LIBRARY_PATH=$CX_BUILDDIR/.libs
+export LD_LIBRARY_PATH=$CX_BUILDDIR/.libs CONEX_WORKER=${CONEX_WORKER:-$CX_BUILDDIR/conex-worker}
+images=
+[ ! -x "$CX_BUILDDIR/conex-worker" ] || { images=$box/images && mkdir "$images" && "$CX_SRCDIR/examples/busybox.sh" "$images/busybox.tar"; } || exit 99
 
 # in_lua PROGRAM VERSION: its TAP, each test with the program's name, numbered on.
 in_lua() {
 	local program=$1 line
 	command -v "$program" >/dev/null && [ -d "$built/$2" ] || return
-	LUA_PATH="$here/?.lua;$here/tests/?.lua;;" LUA_CPATH="$built/$2/?.so;;" "$program" "$here/tests/all.lua" "$box/root" >"$box/said" 2>&1
+	LUA_PATH="$here/?.lua;$here/tests/?.lua;;" LUA_CPATH="$built/$2/?.so;;" "$program" "$here/tests/all.lua" "$box/root" ${images:+"$images"} >"$box/said" 2>&1
 	status=$?
 	[ $status = 0 ] || grep -q '^not ok' "$box/said" || echo "not ok 0 - it ended with $status" >>"$box/said"
 	while read -r line; do

@@ -110,7 +110,7 @@ catches() { # a real-time signal, by name and by number
 	oci kill "$me-pidfd" sigterm && comes_to_be "$me-pidfd" stopped
 }
 follows() {     # events: until the container ends
-	oci run -d --bundle "$box/limits" "$me-events" </dev/null >/dev/null || return
+	oci run -d --bundle "$box/limits" "$me-events" </dev/null >/dev/null && : >"$box/events" || return
 	oci_ events --interval 100ms "$me-events" >"$box/events" &
 	local pid=$!
 	for ((i = 0; i < 200 && $(wc -l <"$box/events") < 3; i++)); do sleep 0.02; done

@@ -12,6 +12,7 @@ skip_all() {
 tap=$(mktemp) || exit 99
 trap 'rm -rf "$tap" "$tap.d"' EXIT
 export LD_LIBRARY_PATH=$CX_BUILDDIR/.libs PYTHONPATH=$built/lib CONEX_TAP=$tap PYTHONDONTWRITEBYTECODE=1
+[ ! -x "$CX_BUILDDIR/conex-worker" ] || export CONEX_WORKER=$CX_BUILDDIR/conex-worker
 /usr/bin/python3 -m pytest -q --no-header -p no:cacheprovider --basetemp="$tap.d" --rootdir="$CX_SRCDIR/bindings/python" \
 	"$CX_SRCDIR/bindings/python/tests" >"$tap.log" 2>&1
 status=$?

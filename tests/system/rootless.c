@@ -557,7 +557,7 @@ int main(void)
 		printf("1..0 # SKIP needs root and /bin/busybox\n");
 		return 0;
 	}
-	if (box_make() != 0)
+	if (unshare(CLONE_NEWNET) < 0 || box_make() != 0)       /* what root has there would be in the way */
 		return 1;
 	command("mkdir -m 700 %s/run; chown -hR %d:%d %s", box.dir, USER, USER, box.dir);
 	for (int which = OWN_ID; which <= DELEGATED; which++)

@@ -251,7 +251,11 @@ static int work(struct cx_store *s, int round)
 		r = cx_store_collect(s, 1000, NULL, &err);
 	if (r == 0)
 		return 0;
-	return r == -EMFILE && strstr(conex_error_text(err), "RLIMIT_NOFILE") ? 1 : 100;
+	if (r == -EMFILE && strstr(conex_error_text(err), "RLIMIT_NOFILE"))
+		return 1;
+	printf("# %s\n", conex_error_text(err));
+	fflush(stdout);
+	return 100;
 }
 
 static int with_few(void *data)

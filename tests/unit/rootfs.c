@@ -357,7 +357,8 @@ TEST(overlay_mapped)
 	names(r.plan, text, sizeof text);
 	CHECK(strstr(text, "map_layers overlay propagation source ") == text);
 	op = find(r.plan, CX_OP_overlay, 0);
-	CHECK(!op->arg[4] && op->arg[5] == CX_MOUNT_ATTR_NODEV);
+	CHECK_STR(cx_plan_text(r.plan, op->arg[4]), "redirect_dir=follow");
+	CHECK(op->arg[5] == CX_MOUNT_ATTR_NODEV);
 	CHECK(!find(r.plan, CX_OP_overlay, 1));
 	free(r.plan);
 }

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+import conex
+
 SUITE = '''
 import os, socket
 import pytest, conex
@@ -55,6 +57,16 @@ def test_words(conex_service_test):
     with pytest.raises(TypeError, match="exce"):
         conex_service_test(["/bin/sleep", "1000"], rootfs=root, health={"exce": ["/bin/false"]})
 '''
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_bridge_is_left():
+    """Networks outlive their makers; the one by the name "bridge" was made by being asked for."""
+    with conex.open() as cx:
+        before = "bridge" in [n.name for n in cx.networks]
+        yield
+        if not before:
+            cx.networks.get("bridge").delete()
 
 
 def run_suite(tmp_path, root, text, *args):
