@@ -1,7 +1,7 @@
 #!/bin/bash
-# A Debian of three layers, with whiteouts, opaque directories, links across layers, attributes, devices and holes: what
-# conex_image_unpack makes of it, and what its unpacked layers show as overlay's lowers, is what GNU tar makes of the
-# whole; gzip and zstd.
+# A Debian of three layers, with whiteouts, opaque directories, links across layers, attributes, devices and holes, the
+# last one without entries for directories that it doesn't change: what conex_image_unpack makes of it, and what its
+# unpacked layers show as overlay's lowers, is what GNU tar makes of the whole; gzip and zstd.
 # CONEX_TEST_DEBIAN=full: with compilers, about 1 GB (two minutes); else a small one, 200 MB. Kept in the build directory.
 # shellcheck disable=SC2154 # box: of box.sh
 # shellcheck source=/dev/null
@@ -25,11 +25,11 @@ size=small packages=python3-minimal,libcap2-bin,iputils-ping
 cache=$CX_BUILDDIR/images/debian-$size
 pax=(--format=posix --xattrs --xattrs-include='user.*' --xattrs-include='trusted.*' --xattrs-include='security.*' --acls --numeric-owner)
 
-# layer NUMBER: what was changed in $cache/work since $cache/scan.
+# layer NUMBER [bare]: what was changed in $cache/work since $cache/scan.
 layer() {
 	local number=$1
 	/usr/bin/python3 -B "$CX_SRCDIR/tests/system/debian-changes.py" "$cache/work" "$number" &&
-		tree scan "$cache/work" "$cache/scan.new" && tree changes "$cache/scan" "$cache/scan.new" "$cache/list" "$cache/gone" || return
+		tree scan "$cache/work" "$cache/scan.new" && tree changes "$cache/scan" "$cache/scan.new" "$cache/list" "$cache/gone" "${@:2}" || return
 	rm -rf "$cache/whiteouts" && mkdir "$cache/whiteouts" || return
 	(cd "$cache/whiteouts" && xargs -0 dirname -z -- <"$cache/gone" | xargs -0 mkdir -p -- && xargs -0 touch -- <"$cache/gone") &&
 		tar -cf "$cache/layer$number.tar" "${pax[@]}" --sparse --no-recursion --null -C "$cache/work" --verbatim-files-from \
@@ -37,18 +37,18 @@ layer() {
 }
 
 make_layers() {
-	[ ! -e "$cache/done" ] || return 0
+	[ ! -e "$cache/done-bare" ] || return 0
 	rm -rf "$cache" && mkdir -p "$cache/work" || return
 	TMPDIR=$cache mmdebstrap -q --variant=minbase --include=$packages trixie "$cache/layer1.tar" || return
 	tar -xpf "$cache/layer1.tar" "${pax[@]:1}" -C "$cache/work" && tree scan "$cache/work" "$cache/scan" &&
-		cp "$cache/scan" "$cache/scan1" && layer 2 && layer 3 || return
+		cp "$cache/scan" "$cache/scan1" && layer 2 && layer 3 bare || return
 	# what GNU tar makes of all of it
 	mkdir "$cache/tar" && tar -c "${pax[@]}" --sparse -C "$cache/work" . | tar -xp "${pax[@]:1}" -C "$cache/tar" &&
 		tree scan "$cache/tar" "$cache/scan" && rm -rf "$cache"/{work,tar,whiteouts,list,gone} || return
 	for i in 1 2 3; do
 		gzip -1 -k "$cache/layer$i.tar" && zstd -q -1 -T0 "$cache/layer$i.tar" || return
 	done
-	touch "$cache/done"
+	touch "$cache/done-bare"
 }
 
 # ---- images of them ------------------------------------------------------------------------------

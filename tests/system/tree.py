@@ -2,7 +2,9 @@
 """Trees of files, to the last attribute.
 tree.py scan TREE FILE          notes all that there is of it
 tree.py compare A B             trees, or files of scans; prints the first differences
-tree.py changes A B LIST GONE   what of B a layer on A has to bring, and the whiteouts that it takes; paths end with NUL"""
+tree.py changes A B LIST GONE [bare]
+                                what of B a layer on A has to bring, and the whiteouts that it takes; paths end with NUL;
+                                bare: without the directories on the way that haven't changed"""
 import hashlib
 import os
 import pickle
@@ -71,7 +73,7 @@ def compare(a, b):
     return bool(faults)
 
 
-def changes(a, b, list_file, gone_file):
+def changes(a, b, list_file, gone_file, bare):
     is_dir = {path: stat.S_ISDIR(about["type"]) for path, about in a.items()}
     gone, opaque = set(path for path in a if path not in b), set()
     children = {}
@@ -88,10 +90,10 @@ def changes(a, b, list_file, gone_file):
     with open(list_file, "wb") as file:
         # with what they lie in, as whoever packs overlay's upper directories has it
         changed = {path for path in b if a.get(path) != b[path]}
-        for path in list(changed) + [path for path in gone if os.path.dirname(path) in b] + [path + b"/x" for path in opaque]:
+        for path in [] if bare else list(changed) + [path for path in gone if os.path.dirname(path) in b] + [path + b"/x" for path in opaque]:
             while path := os.path.dirname(path):
                 changed.add(path)
-        file.writelines(b"./" + path + b"\0" for path in sorted(changed | {b"."}))
+        file.writelines(b"./" + path + b"\0" for path in sorted(changed if bare else changed | {b"."}))
     with open(gone_file, "wb") as file:
         file.writelines(b"./" + os.path.join(path, b".wh..wh..opq") + b"\0" for path in sorted(opaque))
         file.writelines(b"./" + os.path.join(os.path.dirname(path), b".wh." + os.path.basename(path)) + b"\0"
@@ -105,6 +107,6 @@ if sys.argv[1] == "scan":
 elif sys.argv[1] == "compare":
     sys.exit(compare(scan(sys.argv[2]), scan(sys.argv[3])))
 elif sys.argv[1] == "changes":
-    changes(scan(sys.argv[2]), scan(sys.argv[3]), sys.argv[4], sys.argv[5])
+    changes(scan(sys.argv[2]), scan(sys.argv[3]), sys.argv[4], sys.argv[5], sys.argv[6:] == ["bare"])
 else:
     sys.exit(__doc__)
