@@ -464,19 +464,18 @@ int cx_job_start(conex *cx, struct cx_job_task *task, conex_job **ret, conex_err
 conex_job *cx_job_start_alone(conex *cx, struct cx_job_task *task)
 {
 	conex_job *job = job_new(cx, task);
-	int r = job ? open_all(job, NULL) : -ENOMEM;
+	int failed;
 
 	if (!job) {
 		cx_job_task_clear(task);
 		return NULL;
 	}
-	if (r == 0)
-		r = begin(job, NULL);
+	failed = open_all(job, NULL) < 0 || begin(job, NULL) < 0;
 	job->has_handle = 0;
-	if (r < 0)
+	if (failed)
 		cx_closep(&job->socket);
 	cx_job_unref(job);
-	return r < 0 ? NULL : job;
+	return failed ? NULL : job;
 }
 
 /* ---- the public verbs ---- */

@@ -78,7 +78,7 @@ def test_run(run, root):
                 await cx.run(["/bin/nope"], rootfs=root)
             assert e.value.stage == "exec"
             with pytest.raises(conex.TimeoutExpired) as t:
-                await cx.run(["/bin/sleep", "99"], rootfs=root, timeout=0.1, check=True)
+                await cx.run(["/bin/sleep", "99"], rootfs=root, timeout=1, check=True)
             assert t.value.exit.cause == "timeout"
             with pytest.raises(conex.CalledProcessError):
                 await cx.run(["/bin/false"], rootfs=root, check=True)
