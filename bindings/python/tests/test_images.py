@@ -58,8 +58,8 @@ def test_progress_and_errors(cx, tmp_path):
     assert e.value.stage == "image" and "127.0.0.1:1" in str(e.value)
     with pytest.raises(conex.Error):
         cx.run(["true"], image="127.0.0.1:1/nobody")
-    with pytest.raises(TypeError, match="platfrom"):
-        cx.images.pull("x", platfrom="y")
+    with pytest.raises(TypeError, match="platfor'"):
+        cx.images.pull("x", platfor="y")
     with pytest.raises(TypeError, match="ratoi"):
         cx.images.load(tmp_path / "junk", "junk", limits={"ratoi": 3})
     with pytest.raises(conex.Error):
