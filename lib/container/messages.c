@@ -140,6 +140,8 @@ static void autopsy(conex_container *c)
 void cx_container_ended(conex_container *c)
 {
 	autopsy(c);
+	if (c->watched && c->task.exit.oom_kills > c->oom_seen) /* nobody has looked before it ended */
+		cx_task_post(&c->task, CONEX_EVENT_OOM);
 	c->task.state = CONEX_EXITED;
 	c->task.pid = -1;
 	cx_closep(&c->process);

@@ -181,7 +181,7 @@ def test_events(cx, root):
 def test_oom_event(cx, root):
     with cx.start(["/bin/sh", "-c", "x=$(yes | head -c 100000000)"], rootfs=root, memory="16M", pids=32) as c:
         c.wait()
-        assert "oom" in [e.type for e in cx.events(0.5)]
+        assert next(e for e in cx.events(30) if e.type == "oom").container is c and c.exit.oom_kills
 
 
 def test_ctrl_c_while_waiting(sh):
