@@ -49,6 +49,7 @@ int cl_done(lua_State *L, int r, conex_error *err);
 /* What waits: true it has happened, false not yet, or as above. */
 int cl_happened(lua_State *L, int r, conex_error *err);
 int cl_strings(lua_State *L, char **list, int count);   /* a list; freed */
+int cl_pids(lua_State *L, pid_t *pids, int count);      /* the same */
 int cl_json(lua_State *L, char *text);                  /* json.c: as tables; freed */
 char *cl_dump(lua_State *L, int i);                     /* json.c: a table (or a text) as JSON; free(3) */
 void cl_number(lua_State *L, uint64_t n);               /* nil: UINT64_MAX */
@@ -70,10 +71,16 @@ int cl_milliseconds(lua_State *L, int i);               /* seconds on the stack,
 /* ---- what is registered ---- */
 
 void cl_open_container(lua_State *L);
+void cl_open_process(lua_State *L);
 void cl_open_images(lua_State *L);
 void cl_open_other(lua_State *L);
 void cl_open_broker(lua_State *L);
 extern const luaL_Reg cl_run_methods[], cl_image_methods[], cl_other_methods[];         /* of a context */
+/* container.c, for processes too */
+int cl_push_exit(lua_State *L, const struct conex_exit *x);
+int cl_push_pid(lua_State *L, pid_t pid);       /* nil: none */
+int cl_push_error(lua_State *L, const conex_error *e);
+/* other.c */
 int cl_classify(lua_State *L);
 void cl_push_stats(lua_State *L, const struct conex_stats *s);
 

@@ -1,4 +1,4 @@
-/* Containers, programs executed in them, and plans. */
+/* Containers and plans. */
 #include "conexlua.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 static const char *const causes[] = { "", "code", "signal", "oom", "timeout", "stopped", "seccomp", "never_started", "unknown" };
 
-static int push_exit(lua_State *L, const struct conex_exit *x)
+int cl_push_exit(lua_State *L, const struct conex_exit *x)
 {
 	char text[256];
 
@@ -225,7 +225,7 @@ static int container_state(lua_State *L)
 	return 1;
 }
 
-static int push_pid(lua_State *L, pid_t pid)
+int cl_push_pid(lua_State *L, pid_t pid)
 {
 	if (pid > 0)
 		lua_pushinteger(L, pid);
@@ -236,7 +236,7 @@ static int push_pid(lua_State *L, pid_t pid)
 
 static int container_pid(lua_State *L)
 {
-	return push_pid(L, conex_container_pid(CONTAINER(L)));
+	return cl_push_pid(L, conex_container_pid(CONTAINER(L)));
 }
 
 static int container_pidfd(lua_State *L)
@@ -357,15 +357,7 @@ static int container_pids(lua_State *L)
 	pid_t *pids = NULL;
 	int r = conex_container_pids(CONTAINER(L), &pids, &err);
 
-	if (r < 0)
-		return cl_fail(L, r, err);
-	lua_createtable(L, r, 0);
-	for (int i = 0; i < r; i++) {
-		lua_pushinteger(L, pids[i]);
-		lua_rawseti(L, -2, i + 1);
-	}
-	free(pids);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_pids(L, pids, r);
 }
 
 static int container_pause(lua_State *L)
@@ -424,10 +416,10 @@ static int container_exit(lua_State *L)
 	conex_error *err = NULL;
 	int r = conex_container_exit(CONTAINER(L), &x, &err);
 
-	return r < 0 ? cl_fail(L, r, err) : push_exit(L, &x);
+	return r < 0 ? cl_fail(L, r, err) : cl_push_exit(L, &x);
 }
 
-static int push_error(lua_State *L, const conex_error *e)
+int cl_push_error(lua_State *L, const conex_error *e)
 {
 	lua_pushstring(L, e ? conex_error_text(e) : NULL);
 	return 1;
@@ -435,7 +427,7 @@ static int push_error(lua_State *L, const conex_error *e)
 
 static int container_error(lua_State *L)
 {
-	return push_error(L, conex_container_error(CONTAINER(L)));
+	return cl_push_error(L, conex_container_error(CONTAINER(L)));
 }
 
 static int container_stdio(lua_State *L)
@@ -512,86 +504,6 @@ static const luaL_Reg container_methods[] = {
 	{ "exec", container_exec }, { "commit", container_commit }, { NULL, NULL }
 };
 
-/* ---- programs executed in one ---- */
-
-#define PROCESS(L) ((conex_process *)cl_check(L, 1, CL_PROCESS))
-
-static int process_pid(lua_State *L)
-{
-	return push_pid(L, conex_process_pid(PROCESS(L)));
-}
-
-static int process_pidfd(lua_State *L)
-{
-	lua_pushinteger(L, conex_process_pidfd(PROCESS(L)));
-	return 1;
-}
-
-static int process_kill(lua_State *L)
-{
-	conex_error *err = NULL;
-	int r = conex_process_kill(PROCESS(L), (int)luaL_optinteger(L, 2, 9), &err);
-
-	return cl_done(L, r, err);
-}
-
-static int process_wait(lua_State *L)
-{
-	conex_error *err = NULL;
-	int r = conex_process_wait(PROCESS(L), cl_milliseconds(L, 2), NULL, &err);
-
-	return cl_happened(L, r, err);
-}
-
-static int process_exit(lua_State *L)
-{
-	struct conex_exit x = { .size = sizeof x };
-	conex_error *err = NULL;
-	int r = conex_process_exit(PROCESS(L), &x, &err);
-
-	return r < 0 ? cl_fail(L, r, err) : push_exit(L, &x);
-}
-
-static int process_error(lua_State *L)
-{
-	return push_error(L, conex_process_error(PROCESS(L)));
-}
-
-static int process_stdio(lua_State *L)
-{
-	lua_pushinteger(L, conex_process_stdio(PROCESS(L), (int)luaL_checkinteger(L, 2)));
-	return 1;
-}
-
-static int process_take_stdio(lua_State *L)
-{
-	lua_pushinteger(L, conex_process_take_stdio(PROCESS(L), (int)luaL_checkinteger(L, 2)));
-	return 1;
-}
-
-static int process_resize(lua_State *L)
-{
-	conex_error *err = NULL;
-	int r = conex_process_resize(PROCESS(L), (int)luaL_checkinteger(L, 2), (int)luaL_checkinteger(L, 3), &err);
-
-	return cl_done(L, r, err);
-}
-
-static int process_gc(lua_State *L)
-{
-	struct cl_handle *h = cl_handle(L, 1, CL_PROCESS);
-
-	conex_process_free(h->p);
-	h->p = NULL;
-	return 0;
-}
-
-static const luaL_Reg process_methods[] = {
-	{ "pid", process_pid }, { "pidfd", process_pidfd }, { "kill", process_kill }, { "wait", process_wait },
-	{ "record", process_exit }, { "error", process_error }, { "stdio", process_stdio }, { "take_stdio", process_take_stdio },
-	{ "resize", process_resize }, { NULL, NULL }
-};
-
 static int exit_text(lua_State *L)
 {
 	lua_getfield(L, 1, "text");
@@ -601,7 +513,6 @@ static int exit_text(lua_State *L)
 void cl_open_container(lua_State *L)
 {
 	cl_type(L, CL_CONTAINER, container_methods, container_gc);
-	cl_type(L, CL_PROCESS, process_methods, process_gc);
 	cl_type(L, CL_PLAN, plan_methods, plan_gc);
 	luaL_newmetatable(L, "conex.exit");
 	lua_pushcfunction(L, exit_text);

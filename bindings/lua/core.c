@@ -202,6 +202,17 @@ int cl_strings(lua_State *L, char **list, int count)
 	return 1;
 }
 
+int cl_pids(lua_State *L, pid_t *pids, int count)
+{
+	lua_createtable(L, count, 0);
+	for (int i = 0; i < count; i++) {
+		lua_pushinteger(L, pids[i]);
+		lua_rawseti(L, -2, i + 1);
+	}
+	free(pids);
+	return 1;
+}
+
 void cl_number(lua_State *L, uint64_t n)
 {
 	if (n == UINT64_MAX)
@@ -518,6 +529,7 @@ int luaopen_conex_core(lua_State *L)
 	cl_methods(L, cl_other_methods);
 	lua_pop(L, 2);
 	cl_open_container(L);
+	cl_open_process(L);
 	cl_open_images(L);
 	cl_open_other(L);
 	cl_open_broker(L);

@@ -204,15 +204,7 @@ static int cgroup_pids(lua_State *L)
 	pid_t *pids = NULL;
 	int r = conex_cgroup_pids(CGROUP(L), &pids, &err);
 
-	if (r < 0)
-		return cl_fail(L, r, err);
-	lua_createtable(L, r, 0);
-	for (int i = 0; i < r; i++) {
-		lua_pushinteger(L, pids[i]);
-		lua_rawseti(L, -2, i + 1);
-	}
-	free(pids);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_pids(L, pids, r);
 }
 
 static int cgroup_freeze(lua_State *L)
