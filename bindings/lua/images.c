@@ -80,7 +80,8 @@ static int started(lua_State *L, int r, conex_job *job, conex_error *err)
 	return 1;
 }
 
-static int image_pull(lua_State *L)
+/* verb(cx, image, options) */
+static int verb(lua_State *L, int (*begin)(conex *, const char *, const struct conex_image_options *, conex_job **, conex_error **))
 {
 	struct conex_image_options o = { .size = sizeof o };
 	conex_error *err = NULL;
@@ -89,21 +90,18 @@ static int image_pull(lua_State *L)
 
 	lua_settop(L, 3);
 	options(L, 3, &o);
-	r = conex_image_pull(cl_check(L, 1, CL_CONTEXT), luaL_checkstring(L, 2), &o, &job, &err);
+	r = begin(cl_check(L, 1, CL_CONTEXT), luaL_checkstring(L, 2), &o, &job, &err);
 	return started(L, r, job, err);
+}
+
+static int image_pull(lua_State *L)
+{
+	return verb(L, conex_image_pull);
 }
 
 static int image_push(lua_State *L)
 {
-	struct conex_image_options o = { .size = sizeof o };
-	conex_error *err = NULL;
-	conex_job *job = NULL;
-	int r;
-
-	lua_settop(L, 3);
-	options(L, 3, &o);
-	r = conex_image_push(cl_check(L, 1, CL_CONTEXT), luaL_checkstring(L, 2), &o, &job, &err);
-	return started(L, r, job, err);
+	return verb(L, conex_image_push);
 }
 
 /* import(cx, fd, image, options) */
