@@ -1,10 +1,8 @@
 /* Images out of archives, and containers of them: what the kernel shows inside, and that nothing is left behind. */
-#include "box.h"
+#include "image-box.h"
 
 #include <signal.h>
 #include <sys/wait.h>
-
-static char store[64], archives[64];
 
 static int brought(const char *file, const char *name, const struct conex_image_options *options)
 {
@@ -24,42 +22,6 @@ static int brought(const char *file, const char *name, const struct conex_image_
 	return r;
 }
 
-static int run(const char *image, const char *const *args, const struct conex_run_options *given)
-{
-	struct conex_run_options o = { .size = sizeof o };
-	conex_container *c = NULL;
-	int status = -1, r;
-
-	if (given)
-		o = *given;
-	o.size = sizeof o;
-	o.out = CONEX_STDIO_PIPE;
-	o.err = CONEX_STDIO_OUT;
-	box_clear();
-	r = conex_run(box.cx, image, args, &o, &c, &box.err);
-	if (r < 0)
-		return r;
-	GOOD(conex_container_output(c, -1, &box.io, &box.err));
-	GOOD(conex_container_wait(c, -1, &status, &box.err));
-	box_trim();
-	box_end(c);
-	return status;
-}
-#define WITH(...) &(struct conex_run_options){ __VA_ARGS__ }
-
-static int snapshots(void)
-{
-	int n = box_entries(say("%s/snapshots", store));
-
-	return n < 0 ? 0 : n - 1;       /* without the mark */
-}
-
-/* Nothing is in the store that a name doesn't lead to. */
-static int leases(void)
-{
-	return box_entries(say("%s/leases", store));
-}
-
 /* ---- archives ---- */
 
 TEST(forms)
@@ -69,12 +31,12 @@ TEST(forms)
 
 	for (size_t i = 0; i < 5; i++) {
 		CHECK_INT(brought(files[i], say("form:%zu", i), NULL), 1);
-		CHECK_INT(run(say("form:%zu", i), NULL, NULL), 0);
+		CHECK_INT(image_run(say("form:%zu", i), NULL, NULL), 0);
 		CHECK_STR(box.out, "77\n78\n/srv\nfrom the image\nnew\nkept\nnew");
 	}
 	CHECK_INT(access("/escaped", F_OK), -1);
 	CHECK_INT(brought("docker.tar", "old:1", NULL), 1);
-	CHECK_INT(run("old:1", NULL, NULL), 0);
+	CHECK_INT(image_run("old:1", NULL, NULL), 0);
 	CHECK_STR(box.out, "77\n78\n/srv\nfrom the image\nnew\nkept\nnew");
 	CHECK_INT(conex_image_list(box.cx, &list, &box.err), 6);
 	CHECK(list && !strcmp(list[0], "form:0") && !strcmp(list[5], "old:1") && !list[6]);
@@ -86,20 +48,20 @@ TEST(forms)
 	for (size_t i = 0; i < 5; i++)
 		GOOD(conex_image_delete(box.cx, say("form:%zu", i), &box.err));
 	CHECK_INT(conex_image_json(box.cx, "form:0", &json, &box.err), -ENOENT);
-	CHECK_INT(run("old:1", NULL, NULL), 0);
+	CHECK_INT(image_run("old:1", NULL, NULL), 0);
 	GOOD(conex_image_delete(box.cx, "old:1", &box.err));
 	CHECK_INT(box_entries(say("%s/layers", store)) + box_entries(say("%s/blobs/sha256", store)), 0);
-	CHECK_INT(leases(), 0);
-	CHECK_INT(snapshots(), 0);
+	CHECK_INT(image_leases(), 0);
+	CHECK_INT(image_snapshots(), 0);
 }
 
 TEST(chosen_by_name)
 {
 	CHECK_INT(brought("both.tar", "both:first", NULL), 1);
 	CHECK_INT(brought("both.tar", "anything:second", NULL), 1);
-	CHECK_INT(run("both:first", NULL, NULL), 0);
+	CHECK_INT(image_run("both:first", NULL, NULL), 0);
 	CHECK(strstr(box.out, "from the image") != NULL);
-	CHECK_INT(run("anything:second", NULL, NULL), 0);
+	CHECK_INT(image_run("anything:second", NULL, NULL), 0);
 	CHECK_STR(box.out, "second");
 	GOOD(conex_image_delete(box.cx, "both:first", &box.err));
 	GOOD(conex_image_delete(box.cx, "anything:second", &box.err));
@@ -135,7 +97,7 @@ TEST(bad_archives)
 	CHECK_INT(conex_image_list(box.cx, &list, &box.err), 0);
 	free(list);
 	CHECK_INT(conex_image_delete(box.cx, "bad:1", &box.err), -ENOENT);
-	CHECK_INT(leases(), 0);
+	CHECK_INT(image_leases(), 0);
 	CHECK_INT(box_entries(say("%s/tmp", store)), 0);
 }
 
@@ -147,12 +109,12 @@ TEST(containers)
 	struct conex_run_options o = { .size = sizeof o };
 
 	CHECK_INT(brought("layout.tar", "app", NULL), 1);
-	CHECK_INT(run("app", CONEX_STRINGS("echo args; id -un"), NULL), 0);     /* instead of Cmd, behind Entrypoint */
+	CHECK_INT(image_run("app", CONEX_STRINGS("echo args; id -un"), NULL), 0);     /* instead of Cmd, behind Entrypoint */
 	CHECK_STR(box.out, "args\nserver");
-	CHECK_INT(run("app", CONEX_STRINGS("id -u; echo $HELLO; pwd"), WITH(.user = "root", .cwd = "/etc",
+	CHECK_INT(image_run("app", CONEX_STRINGS("id -u; echo $HELLO; pwd"), WITH(.user = "root", .cwd = "/etc",
 		.env = CONEX_STRINGS("HELLO=mine"))), 0);
 	CHECK_STR(box.out, "0\nmine\n/etc");
-	CHECK_INT(run("app", CONEX_STRINGS("stat -c '%a %u' /srv; echo x >/srv/x"), WITH(.flags = CONEX_RUN_READ_ONLY,
+	CHECK_INT(image_run("app", CONEX_STRINGS("stat -c '%a %u' /srv; echo x >/srv/x"), WITH(.flags = CONEX_RUN_READ_ONLY,
 		.user = "root")), 1);
 	CHECK(!strncmp(box.out, "775 0", 5) && strstr(box.out, "Read-only"));
 	o.user = "root";
@@ -167,14 +129,14 @@ TEST(containers)
 	CHECK_STR(box.out, "77\n78");
 	CHECK_INT(box_exec(a, NULL, "ls /srv; grep ' / ' /proc/self/mountinfo"), 0);
 	CHECK(!strncmp(box.out, "mine\nnew", 8) && strstr(box.out, "overlay"));
-	CHECK_INT(snapshots(), 2);
-	CHECK_INT(leases(), 2);
+	CHECK_INT(image_snapshots(), 2);
+	CHECK_INT(image_leases(), 2);
 	GOOD(conex_image_delete(box.cx, "app", &box.err));              /* in use: it stays till they are gone */
 	CHECK_INT(box_exec(b, NULL, "cat /srv/new"), 0);
 	CHECK(box_entries(say("%s/layers", store)) == 2);
 	box_end(a);
 	box_end(b);
-	CHECK_INT(snapshots() + leases(), 0);
+	CHECK_INT(image_snapshots() + image_leases(), 0);
 	CHECK_INT(command("grep -q %s /proc/self/mountinfo", store), 256);
 }
 
@@ -189,22 +151,22 @@ TEST(plans)
 	GOOD(conex_plan_new(box.cx, "app", CONEX_STRINGS("sleep 1000"), &o, &plan, &box.err));
 	for (int i = 0; i < 3; i++)
 		GOOD(conex_launch(box.cx, plan, NULL, NULL, &list[i], &box.err));
-	CHECK_INT(snapshots(), 3);
+	CHECK_INT(image_snapshots(), 3);
 	for (int i = 0; i < 3; i++)
 		box_end(list[i]);
-	CHECK_INT(snapshots(), 0);
+	CHECK_INT(image_snapshots(), 0);
 	conex_plan_free(plan);
 }
 
 TEST(options_refused)
 {
-	CHECK_INT(run("127.0.0.1:1/nowhere", NULL, NULL), -ECONNREFUSED);
-	CHECK_INT(run("Bad Name", NULL, NULL), -EINVAL);
-	CHECK_INT(run("app", NULL, WITH(.rootfs = box.root)), -EINVAL);
+	CHECK_INT(image_run("127.0.0.1:1/nowhere", NULL, NULL), -ECONNREFUSED);
+	CHECK_INT(image_run("Bad Name", NULL, NULL), -EINVAL);
+	CHECK_INT(image_run("app", NULL, WITH(.rootfs = box.root)), -EINVAL);
 	SAID("conex_run_options.rootfs");
-	CHECK_INT(run("app", NULL, WITH(.user = "nobody-there")), -ENOENT);
-	CHECK_INT(run("app", CONEX_STRINGS("true"), WITH(.oci = OCI({"process": {"args": ["/nowhere"]}}))), -ENOENT);
-	CHECK_INT(snapshots() + leases(), 0);
+	CHECK_INT(image_run("app", NULL, WITH(.user = "nobody-there")), -ENOENT);
+	CHECK_INT(image_run("app", CONEX_STRINGS("true"), WITH(.oci = OCI({"process": {"args": ["/nowhere"]}}))), -ENOENT);
+	CHECK_INT(image_snapshots() + image_leases(), 0);
 	GOOD(conex_image_delete(box.cx, "app", &box.err));
 }
 
@@ -327,7 +289,7 @@ TEST(killed)
 	CHECK(WIFSIGNALED(left));
 	for (int i = 0; i < 200 && left; i++) {
 		GOOD(conex_prune(box.cx, NULL, &box.err));
-		left = snapshots() + leases();
+		left = image_snapshots() + image_leases();
 		usleep(left ? 50000 : 0);
 	}
 	if (!CHECK_INT(left, 0))
@@ -358,7 +320,7 @@ TEST(prunes)
 	GOOD(conex_prune(cx, &bytes, &box.err));
 	CHECK_INT(access(stray, F_OK), -1);
 	CHECK(bytes >= 10000 && bytes < 100000);
-	CHECK_INT(run("app", NULL, NULL), 0);
+	CHECK_INT(image_run("app", NULL, NULL), 0);
 	GOOD(conex_prune(cx, &bytes, &box.err));
 	CHECK_INT(bytes, 0);
 	conex_close(cx);
