@@ -61,8 +61,9 @@ local function pump(cx)
   end
 end
 
--- Calls look() until it says something else than false; then that. false: not within the time.
-local function wait(cx, look, seconds, fd)
+-- Calls look() until it says something else than false; then that. false: not within the time. It looks again when there is news
+-- of cx, when one of the descriptors in `read` is readable, or one in `write` writable.
+local function wait(cx, look, seconds, read, write)
   local deadline = seconds and core.now() + seconds
   while true do
     local r, message, code, details = look()
@@ -70,14 +71,16 @@ local function wait(cx, look, seconds, fd)
     if deadline and core.now() >= deadline then return false end
     local task = tasks[coroutine.running() or 0]
     if task then
-      coroutine.yield { cx = cx, fd = fd, deadline = deadline }
+      coroutine.yield { cx = cx, read = read, write = write, deadline = deadline }
     else
-      local fds = { cx and cx:fd(), fd }
-      core.poll(cx and fds or { fd }, deadline and math.max(0, deadline - core.now()))
+      local fds = { cx and cx:fd(), unpack(read or {}) }
+      core.poll(cx and fds or read or {}, deadline and math.max(0, deadline - core.now()), write)
       if cx then pump(cx) end
     end
   end
 end
+
+local function never() return false end
 
 -- ---- tasks ----
 
@@ -143,22 +146,32 @@ function Loop:ended(task)
   if task.fault and not next(task.joiners) and not self.fault then self.fault = task.fault end
 end
 
+local function append(list, more)
+  for _, one in ipairs(more or {}) do list[#list + 1] = one end
+end
+
+local function any(is, fds)
+  for _, fd in ipairs(fds or {}) do if is[fd] then return true end end
+  return false
+end
+
 function Loop:turn()
   local queue = self.queue
   self.queue = {}
   for _, task in ipairs(queue) do resume(task) end
   if #self.queue > 0 or self.count == 0 then return end
-  local fds, cxs, deadline = {}, {}, nil
+  local read, write, cxs, deadline = {}, {}, {}, nil
   for _, w in pairs(self.parked) do
-    if w.cx and not cxs[w.cx] then cxs[w.cx] = w.cx:fd(); fds[#fds + 1] = cxs[w.cx] end
-    if w.fd then fds[#fds + 1] = w.fd end
+    if w.cx and not cxs[w.cx] then cxs[w.cx] = w.cx:fd(); read[#read + 1] = cxs[w.cx] end
+    append(read, w.read)
+    append(write, w.write)
     if w.deadline and (not deadline or w.deadline < deadline) then deadline = w.deadline end
   end
-  local is = core.poll(fds, deadline and math.max(0, deadline - core.now()))
+  local is = core.poll(read, deadline and math.max(0, deadline - core.now()), write)
   for cx, fd in pairs(cxs) do if is[fd] then pump(cx) end end
   local now = core.now()
   for task, w in pairs(self.parked) do
-    if (w.cx and is[cxs[w.cx]]) or (w.fd and is[w.fd]) or (w.deadline and w.deadline <= now) then self:ready(task) end
+    if (w.cx and is[cxs[w.cx]]) or any(is, w.read) or any(is, w.write) or (w.deadline and w.deadline <= now) then self:ready(task) end
   end
 end
 
@@ -167,7 +180,6 @@ end
 function conex.loop(cx, f)
   local loop = setmetatable({ queue = {}, parked = {}, count = 0, cx = cx }, Loop)
   local main = go(loop, f)
-  main.joiners[main] = nil
   while loop.count > 0 and not loop.fault do loop:turn() end
   if loop.fault then error(loop.fault, 0) end
   return unpack(main.results, 1, main.results.n)
@@ -194,19 +206,20 @@ function conex.luv(uv)
       if w.cx then pump(w.cx) end
       resume(task)
     end
-    local function watch(fd)
+    local function watch(fd, events)
       local h = uv.new_poll(fd)
-      h:start("r", happened)
+      h:start(events, happened)
       open[#open + 1] = h
     end
     task.parked = function() over = true; close() end
     if w.cx then                                    -- libuv takes a descriptor once: a copy for each task
       local copy = core.dup(w.cx:fd())
-      watch(copy)
+      watch(copy, "r")
       local shut = close
       close = function() shut(); if copy then core.close(copy); copy = nil end end
     end
-    if w.fd then watch(w.fd) end
+    for _, fd in ipairs(w.read or {}) do watch(fd, "r") end
+    for _, fd in ipairs(w.write or {}) do watch(fd, "w") end
     if w.deadline then
       local timer = uv.new_timer()
       timer:start(math.max(0, math.ceil((w.deadline - core.now()) * 1000)), 0, happened)
@@ -220,108 +233,118 @@ end
 
 local Life = {}
 
-local function reader_of(self, n)
+-- One of its pipes, in our hands from now on; nil: there is none.
+local function pipe_of(self, n)
   local all = readers[self] or {}
   readers[self] = all
   if not all[n] then
     local fd = self:take_stdio(n)
-    if fd < 0 then return nil, ("stdout=\"pipe\" or stderr=\"pipe\" wasn't asked for") end
-    all[n] = { fd = fd, buffer = "", guard = core.guard(fd) }
+    if fd < 0 then return nil end
+    all[n] = { fd = fd, guard = core.guard(fd), begun = {}, buffer = "", at = 1 }   -- not taken yet: begun, and buffer from at on
   end
   return all[n]
 end
 
-local function more(self, r)
-  if r.ended then return nil end
-  local bytes, message, code, details = wait(contexts[self], function() return core.read(r.fd) end, nil, r.fd)
-  if bytes == nil then return nil, message, code, details end
+-- What comes next, "" at its end, false where nothing is there, or nil and why.
+local function take(pipe)
+  if pipe.ended then return "" end
+  local bytes, message, code, details = core.read(pipe.fd)
   if bytes == "" then
-    r.ended = true
-    r.guard:close()
-    return nil
+    pipe.ended = true
+    pipe.guard:close()
   end
-  r.buffer = r.buffer .. bytes
-  return true
+  return bytes, message, code, details
+end
+
+-- What was read before, and isn't taken yet.
+local function rest(pipe)
+  local text = table.concat(pipe.begun) .. pipe.buffer:sub(pipe.at)
+  pipe.begun, pipe.buffer, pipe.at = {}, "", 1
+  return text
 end
 
 --- The next line of stdout (or of stderr: n = 2) without its end; nil at the end of all.
 function Life:line(n)
-  local r, message = reader_of(self, n or 1)
-  if not r then error(message, 2) end
+  local pipe = pipe_of(self, n or 1)
+  if not pipe then error("stdout=\"pipe\" or stderr=\"pipe\" wasn't asked for", 2) end
   while true do
-    local line, rest = r.buffer:match("^([^\n]*)\n(.*)$")
-    if line then r.buffer = rest return line end
-    local went, problem, code, details = more(self, r)
-    if problem then return nil, problem, code, details end
-    if not went then
-      line = r.buffer
-      r.buffer = ""
+    local stop = pipe.buffer:find("\n", pipe.at, true)
+    if stop then
+      local line = table.concat(pipe.begun) .. pipe.buffer:sub(pipe.at, stop - 1)
+      pipe.begun, pipe.at = {}, stop + 1
+      return line
+    end
+    pipe.begun[#pipe.begun + 1] = pipe.buffer:sub(pipe.at)
+    pipe.buffer, pipe.at = "", 1
+    local bytes, message, code, details = wait(contexts[self], function() return take(pipe) end, nil, { pipe.fd })
+    if not bytes then return nil, message, code, details end
+    if bytes == "" then
+      local line = rest(pipe)
       return line ~= "" and line or nil
     end
+    pipe.buffer = bytes
   end
 end
 
 --- for line in c:lines() do. In PUC Lua 5.1 a for's iterator can't yield: there, in a loop, `while` and c:line().
 function Life:lines(n) return function() return self:line(n) end end
 
---- All that it writes until its end: stdout, stderr (nil: no pipe).
-function Life:output()
-  local out = {}
-  local open = {}
+local MOST_OUTPUT = 16 * 1024 * 1024
+
+-- Keeps what fits, and counts all.
+local function keep(out, bytes, most)
+  if out.total < most then out[#out + 1] = bytes:sub(1, most - out.total) end
+  out.total = out.total + #bytes
+end
+
+--- All that it writes until its end: stdout, stderr (nil: no pipe), and how many bytes each was in all. Of each so many bytes are
+-- kept, 16 MiB unless told otherwise; the rest is counted.
+function Life:output(most)
+  most = most or MOST_OUTPUT
+  local out, open = {}, {}
   for n = 1, 2 do
-    local r = reader_of(self, n)
-    if r then open[#open + 1] = r; out[n] = r end
+    local pipe = pipe_of(self, n)
+    if pipe then
+      out[n] = { total = 0 }
+      open[#open + 1] = n
+      keep(out[n], rest(pipe), most)
+    end
   end
   while #open > 0 do                        -- both at once: a full pipe must not hold the other up
     local fds = {}
-    for _, r in ipairs(open) do fds[#fds + 1] = r.fd end
-    wait(contexts[self], function()
+    for i, n in ipairs(open) do fds[i] = readers[self][n].fd end
+    local r, message, code, details = wait(contexts[self], function()
+      local any_came = false
       for i = #open, 1, -1 do
-        local bytes = core.read(open[i].fd)
-        if bytes == "" then
-          open[i].ended = true
-          open[i].guard:close()
-          table.remove(open, i)
-          return true
-        elseif bytes then
-          open[i].buffer = open[i].buffer .. bytes
-          return true
-        end
+        local bytes, problem, number, more = take(readers[self][open[i]])
+        if bytes == nil then return nil, problem, number, more end
+        if bytes then keep(out[open[i]], bytes, most); any_came = true end
+        if bytes == "" then table.remove(open, i) end
       end
-      return #open == 0
-    end, 0.05, open[1] and open[1].fd)
+      return any_came
+    end, nil, fds)
+    if r == nil then return nil, message, code, details end
   end
-  return out[1] and out[1].buffer, out[2] and out[2].buffer
+  return out[1] and table.concat(out[1]), out[2] and table.concat(out[2]), out[1] and out[1].total, out[2] and out[2].total
 end
 
---- Writes to its stdin (stdin = "pipe"), all of it. true, or nil and why: "Broken pipe" nobody reads any more.
+--- Writes to its stdin (stdin = "pipe"), all of it. true, or nil and why: EPIPE, nobody reads any more.
 function Life:write(bytes)
-  local all = readers[self] or {}
-  readers[self] = all
-  if not all[0] then
-    local fd = self:take_stdio(0)
-    if fd < 0 then error("stdin=\"pipe\" wasn't asked for", 2) end
-    all[0] = { fd = fd, guard = core.guard(fd) }
-  end
+  local pipe = pipe_of(self, 0)
+  if not pipe then error("stdin=\"pipe\" wasn't asked for", 2) end
   local from = 1
   while from <= #bytes do
-    local n, message, code, details = core.write(all[0].fd, bytes, from)
+    local n, message, code, details = wait(contexts[self], function() return core.write(pipe.fd, bytes, from) end, nil, nil, { pipe.fd })
     if not n then return nil, message, code, details end
     from = from + n
-    if n == 0 then wait(contexts[self], function() return false end, 0.01) end
   end
   return true
 end
 
 --- End of input.
 function Life:close_stdin()
-  local all = readers[self]
-  if all and all[0] then
-    all[0].guard:close()
-  else
-    local fd = self:take_stdio(0)
-    if fd >= 0 then core.close(fd) end
-  end
+  local pipe = pipe_of(self, 0)
+  if pipe then pipe.guard:close() end
 end
 
 local function extend(name, methods)
@@ -371,7 +394,7 @@ function Container:pause(seconds)
   while true do
     local r, message, code, details = raw_container.pause(self, 0)
     if r ~= false or (deadline and core.now() >= deadline) then return r, message, code, details end
-    wait(contexts[self], function() return false end, 0.005)
+    wait(contexts[self], never, 0.005)
   end
 end
 
@@ -530,7 +553,8 @@ function Context:has_image(name)
   return fine and found ~= nil
 end
 
---- Opens a context: {state=, store=, cgroup=, cgroup_driver=, detached=, read_only=}.
+--- Opens a context: {state=, store=, cgroup=, cgroup_driver=, detached=, read_only=, close_timeout=, log=}. log is a function of a
+-- level (syslog's, 3 an error) and a line; it may not call conex, and an error in it is lost.
 function conex.open(options)
   local cx, message, code, details = core.open(options)
   if not cx then return nil, message, code, details end

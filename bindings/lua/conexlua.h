@@ -15,6 +15,7 @@
 #endif
 
 void cl_methods(lua_State *L, const luaL_Reg *list);    /* into the table on top */
+void cl_weak(lua_State *L, const char *mode);           /* pushes a new table whose "k" or "v" are weak */
 /* A type of userdata, by its name: with methods, and what frees it. */
 void cl_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction gc);
 
@@ -32,14 +33,21 @@ void cl_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunct
 
 struct cl_handle { void *p; };  /* NULL: closed, or answered */
 
-/* A new userdata of this type. owner: the stack's index of the context it lives with, which it keeps alive; 0: none. One that
- * events may bring is found again by its pointer: cl_known pushes it, 1, or nothing, 0. */
-struct cl_handle *cl_push(lua_State *L, const char *type, void *p, int owner);
+/* A new userdata of this type, still empty, on top of the stack: made before what it is for, so that a want of memory loses
+ * nothing. owner: the stack's index of the context it lives with, which it keeps alive; 0: none. */
+struct cl_handle *cl_new(lua_State *L, const char *type, int owner);
+/* What the handle on top of the stack is for: found again by cl_known, which pushes it, 1, or nothing, 0. Returns 1 */
+int cl_fill(lua_State *L, struct cl_handle *h, void *p);
 int cl_known(lua_State *L, void *p);
+void cl_own(lua_State *L, int handle, int owner);       /* indices; nil: no longer */
 void *cl_check(lua_State *L, int i, const char *type);  /* raises where it isn't one, or closed */
 struct cl_handle *cl_handle(lua_State *L, int i, const char *type);
 
 /* ---- core.c: answers ---- */
+
+/* A newer library's numbers have no name here yet. */
+#define CL_NAME(names, n, otherwise) \
+	((n) >= 0 && (size_t)(n) < sizeof (names) / sizeof *(names) ? (names)[n] : (otherwise))
 
 /* nil, message, errno, details; or raises these details, as conex.raise says. Frees the error. */
 int cl_fail(lua_State *L, int code, conex_error *err);
@@ -70,11 +78,14 @@ int cl_milliseconds(lua_State *L, int i);               /* seconds on the stack,
 
 /* ---- what is registered ---- */
 
+void cl_open_context(lua_State *L);
 void cl_open_container(lua_State *L);
 void cl_open_process(lua_State *L);
 void cl_open_images(lua_State *L);
 void cl_open_other(lua_State *L);
 void cl_open_broker(lua_State *L);
+void cl_open_descriptors(lua_State *L);
+extern const luaL_Reg cl_context_functions[], cl_descriptor_functions[];                /* of the module */
 extern const luaL_Reg cl_run_methods[], cl_image_methods[], cl_other_methods[];         /* of a context */
 /* container.c, for processes too */
 int cl_push_exit(lua_State *L, const struct conex_exit *x);
@@ -82,6 +93,7 @@ int cl_push_pid(lua_State *L, pid_t pid);       /* nil: none */
 int cl_push_error(lua_State *L, const conex_error *e);
 /* other.c */
 int cl_classify(lua_State *L);
+int cl_watched(lua_State *L, void *data);       /* pushes the cgroup whose watch brought this, 1; or nothing, 0 */
 void cl_push_stats(lua_State *L, const struct conex_stats *s);
 
 #endif

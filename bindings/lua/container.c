@@ -15,7 +15,7 @@ int cl_push_exit(lua_State *L, const struct conex_exit *x)
 
 	conex_exit_text(x, text, sizeof text);
 	lua_newtable(L);
-	lua_pushstring(L, causes[x->cause]);
+	lua_pushstring(L, CL_NAME(causes, x->cause, "unknown"));
 	lua_setfield(L, -2, "cause");
 	lua_pushstring(L, text);
 	lua_setfield(L, -2, "text");
@@ -61,26 +61,31 @@ void cl_push_stats(lua_State *L, const struct conex_stats *s)
 
 /* ---- starting ---- */
 
+static const char *image_of(lua_State *L, struct cl_memory *m, int i)
+{
+	const char *image = NULL;
+
+	if (lua_istable(L, i)) {
+		lua_getfield(L, i, "image");
+		image = lua_isnil(L, -1) ? NULL : cl_text(L, m, lua_gettop(L));
+		lua_pop(L, 1);
+	}
+	return image;
+}
+
 /* run(cx, {command..., image=, ...}) */
 static int context_run(lua_State *L)
 {
 	struct conex_run_options o = { .size = sizeof o };
 	conex *cx = cl_check(L, 1, CL_CONTEXT);
 	struct cl_memory *m = (lua_settop(L, 2), cl_memory(L));
-	const char *const *args = cl_options(L, m, 2, &o), *image = NULL;
+	struct cl_handle *h = cl_new(L, CL_CONTAINER, 1);
+	const char *const *args = cl_options(L, m, 2, &o), *image = image_of(L, m, 2);
 	conex_container *c = NULL;
 	conex_error *err = NULL;
-	int r;
+	int r = conex_run(cx, image, args, &o, &c, &err);
 
-	if (lua_istable(L, 2)) {
-		lua_getfield(L, 2, "image");
-		image = luaL_optstring(L, -1, NULL);
-	}
-	r = conex_run(cx, image, args, &o, &c, &err);
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_CONTAINER, c, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, c);
 }
 
 static int context_plan(lua_State *L)
@@ -88,20 +93,13 @@ static int context_plan(lua_State *L)
 	struct conex_run_options o = { .size = sizeof o };
 	conex *cx = cl_check(L, 1, CL_CONTEXT);
 	struct cl_memory *m = (lua_settop(L, 2), cl_memory(L));
-	const char *const *args = cl_options(L, m, 2, &o), *image = NULL;
+	struct cl_handle *h = cl_new(L, CL_PLAN, 1);
+	const char *const *args = cl_options(L, m, 2, &o), *image = image_of(L, m, 2);
 	conex_plan *plan = NULL;
 	conex_error *err = NULL;
-	int r;
+	int r = conex_plan_new(cx, image, args, &o, &plan, &err);
 
-	if (lua_istable(L, 2)) {
-		lua_getfield(L, 2, "image");
-		image = luaL_optstring(L, -1, NULL);
-	}
-	r = conex_plan_new(cx, image, args, &o, &plan, &err);
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_PLAN, plan, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, plan);
 }
 
 /* launch(cx, plan, {command..., ...}) */
@@ -111,29 +109,27 @@ static int context_launch(lua_State *L)
 	conex *cx = cl_check(L, 1, CL_CONTEXT);
 	conex_plan *plan = cl_check(L, 2, CL_PLAN);
 	struct cl_memory *m = (lua_settop(L, 3), cl_memory(L));
+	struct cl_handle *h = cl_new(L, CL_CONTAINER, 1);
 	const char *const *args = cl_options(L, m, 3, &o);
 	conex_container *c = NULL;
 	conex_error *err = NULL;
 	int r = conex_launch(cx, plan, args, &o, &c, &err);
 
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_CONTAINER, c, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, c);
 }
 
 static int context_get(lua_State *L)
 {
+	struct cl_handle *h = (lua_settop(L, 2), cl_new(L, CL_CONTAINER, 1));
 	conex_container *c = NULL;
 	conex_error *err = NULL;
 	int r = conex_container_get(cl_check(L, 1, CL_CONTEXT), luaL_checkstring(L, 2), &c, &err);
 
 	if (r < 0)
 		return cl_fail(L, r, err);
-	if (cl_known(L, c))
-		conex_container_free(c);
-	else
-		cl_push(L, CL_CONTAINER, c, 1);
+	if (!cl_known(L, c))
+		return cl_fill(L, h, c);
+	conex_container_free(c);
 	return 1;
 }
 
@@ -220,8 +216,9 @@ static int container_id(lua_State *L)
 static int container_state(lua_State *L)
 {
 	static const char *const states[] = { "", "creating", "held", "running", "paused", "exited", "deleted" };
+	int n = conex_container_state(CONTAINER(L));
 
-	lua_pushstring(L, states[conex_container_state(CONTAINER(L))]);
+	lua_pushstring(L, CL_NAME(states, n, "unknown"));
 	return 1;
 }
 
@@ -297,14 +294,12 @@ static int container_timeline(lua_State *L)
 
 static int container_spec(lua_State *L)
 {
+	struct cl_handle *h = cl_new(L, CL_SPEC, 0);
 	conex_error *err = NULL;
 	conex_spec *spec = NULL;
 	int r = conex_container_spec(CONTAINER(L), &spec, &err);
 
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_SPEC, spec, 0);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, spec);
 }
 
 static int simple(lua_State *L, int (*verb)(conex_container *, conex_error **))
@@ -456,31 +451,27 @@ static int container_exec(lua_State *L)
 	struct conex_run_options o = { .size = sizeof o };
 	conex_container *c = CONTAINER(L);
 	struct cl_memory *m = (lua_settop(L, 2), cl_memory(L));
+	struct cl_handle *h = cl_new(L, CL_PROCESS, 1);
 	const char *const *args = cl_options(L, m, 2, &o);
 	conex_process *p = NULL;
 	conex_error *err = NULL;
 	int r = conex_exec(c, args, &o, &p, &err);
 
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_PROCESS, p, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, p);
 }
 
 static int container_commit(lua_State *L)
 {
 	conex_container *c = CONTAINER(L);
+	struct cl_handle *h = (lua_settop(L, 3), cl_new(L, CL_JOB, 1));
 	const char *image = luaL_checkstring(L, 2);
-	char *config = lua_isnoneornil(L, 3) ? NULL : cl_dump(L, 3);
+	char *config = lua_isnil(L, 3) ? NULL : cl_dump(L, 3);
 	conex_error *err = NULL;
 	conex_job *job = NULL;
 	int r = conex_image_commit(c, image, config, &job, &err);
 
 	free(config);
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_JOB, job, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, job);
 }
 
 static int container_gc(lua_State *L)

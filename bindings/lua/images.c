@@ -72,12 +72,9 @@ static void options(lua_State *L, int i, struct conex_image_options *o)
 			luaL_error(L, "no option has this name: %s", lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "(a number)");
 }
 
-static int started(lua_State *L, int r, conex_job *job, conex_error *err)
+static int started(lua_State *L, struct cl_handle *h, int r, conex_job *job, conex_error *err)
 {
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_JOB, job, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, job);
 }
 
 /* verb(cx, image, options) */
@@ -85,13 +82,15 @@ static int verb(lua_State *L, int (*begin)(conex *, const char *, const struct c
 {
 	struct conex_image_options o = { .size = sizeof o };
 	conex_error *err = NULL;
+	struct cl_handle *h;
 	conex_job *job = NULL;
 	int r;
 
 	lua_settop(L, 3);
 	options(L, 3, &o);
+	h = cl_new(L, CL_JOB, 1);
 	r = begin(cl_check(L, 1, CL_CONTEXT), luaL_checkstring(L, 2), &o, &job, &err);
-	return started(L, r, job, err);
+	return started(L, h, r, job, err);
 }
 
 static int image_pull(lua_State *L)
@@ -109,13 +108,15 @@ static int image_import(lua_State *L)
 {
 	struct conex_image_options o = { .size = sizeof o };
 	conex_error *err = NULL;
+	struct cl_handle *h;
 	conex_job *job = NULL;
 	int r;
 
 	lua_settop(L, 4);
 	options(L, 4, &o);
+	h = cl_new(L, CL_JOB, 1);
 	r = conex_image_import(cl_check(L, 1, CL_CONTEXT), (int)luaL_checkinteger(L, 2), luaL_checkstring(L, 3), &o, &job, &err);
-	return started(L, r, job, err);
+	return started(L, h, r, job, err);
 }
 
 /* export(cx, image, fd, options) */
@@ -123,13 +124,15 @@ static int image_export(lua_State *L)
 {
 	struct conex_image_options o = { .size = sizeof o };
 	conex_error *err = NULL;
+	struct cl_handle *h;
 	conex_job *job = NULL;
 	int r;
 
 	lua_settop(L, 4);
 	options(L, 4, &o);
+	h = cl_new(L, CL_JOB, 1);
 	r = conex_image_export(cl_check(L, 1, CL_CONTEXT), luaL_checkstring(L, 2), (int)luaL_checkinteger(L, 3), &o, &job, &err);
-	return started(L, r, job, err);
+	return started(L, h, r, job, err);
 }
 
 /* unpack(cx, image, directory, options) */
@@ -137,13 +140,15 @@ static int image_unpack(lua_State *L)
 {
 	struct conex_image_options o = { .size = sizeof o };
 	conex_error *err = NULL;
+	struct cl_handle *h;
 	conex_job *job = NULL;
 	int r;
 
 	lua_settop(L, 4);
 	options(L, 4, &o);
+	h = cl_new(L, CL_JOB, 1);
 	r = conex_image_unpack(cl_check(L, 1, CL_CONTEXT), luaL_checkstring(L, 2), luaL_checkstring(L, 3), &o, &job, &err);
-	return started(L, r, job, err);
+	return started(L, h, r, job, err);
 }
 
 static int image_list(lua_State *L)
@@ -174,11 +179,12 @@ static int image_delete(lua_State *L)
 
 static int image_verify(lua_State *L)
 {
+	struct cl_handle *h = cl_new(L, CL_JOB, 1);
 	conex_error *err = NULL;
 	conex_job *job = NULL;
 	int r = conex_image_verify(cl_check(L, 1, CL_CONTEXT), &job, &err);
 
-	return started(L, r, job, err);
+	return started(L, h, r, job, err);
 }
 
 static int image_usage(lua_State *L)

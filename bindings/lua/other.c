@@ -123,6 +123,7 @@ static int cgroup_create(lua_State *L)
 	conex *cx = cl_check(L, 1, CL_CONTEXT);
 	const char *name = luaL_checkstring(L, 2);
 	struct cl_memory *m = (lua_settop(L, 3), cl_memory(L));
+	struct cl_handle *h = cl_new(L, CL_CGROUP, 1);
 	conex_error *err = NULL;
 	conex_cgroup *g = NULL;
 	int r;
@@ -130,22 +131,17 @@ static int cgroup_create(lua_State *L)
 	if (!lua_isnil(L, 3))
 		cl_limits(L, m, 3, &l);
 	r = conex_cgroup_create(cx, name, &l, &g, &err);
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_CGROUP, g, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, g);
 }
 
 static int cgroup_get(lua_State *L)
 {
+	struct cl_handle *h = (lua_settop(L, 2), cl_new(L, CL_CGROUP, 1));
 	conex_error *err = NULL;
 	conex_cgroup *g = NULL;
 	int r = conex_cgroup_get(cl_check(L, 1, CL_CONTEXT), luaL_checkstring(L, 2), &g, &err);
 
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_CGROUP, g, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, g);
 }
 
 #define CGROUP(L) ((conex_cgroup *)cl_check(L, 1, CL_CGROUP))
@@ -231,11 +227,38 @@ static int cgroup_kill(lua_State *L)
 	return cl_done(L, r, err);
 }
 
+/* What a watch's events bring is a number, by which the group's object is found as long as somebody has it. */
+static char watched;    /* a key in the registry: number → object, weak */
+
+static void push_watched(lua_State *L)
+{
+	lua_pushlightuserdata(L, &watched);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+int cl_watched(lua_State *L, void *data)
+{
+	push_watched(L);
+	lua_rawgeti(L, -1, (int)(intptr_t)data);
+	lua_remove(L, -2);
+	if (lua_isuserdata(L, -1))
+		return 1;
+	lua_pop(L, 1);
+	return 0;
+}
+
 static int cgroup_watch(lua_State *L)
 {
+	static _Atomic int numbers;
+	conex_cgroup *g = CGROUP(L);
+	const char *what = luaL_checkstring(L, 2);
 	conex_error *err = NULL;
-	int r = conex_cgroup_watch(CGROUP(L), luaL_checkstring(L, 2), NULL, &err);
+	int number = ++numbers, r;
 
+	push_watched(L);
+	lua_pushvalue(L, 1);
+	lua_rawseti(L, -2, number);
+	r = conex_cgroup_watch(g, what, (void *)(intptr_t)number, &err);
 	return cl_done(L, r, err);
 }
 
@@ -344,28 +367,24 @@ int cl_classify(lua_State *L)
 static int namespace_create(lua_State *L)
 {
 	static const char *const kinds[] = { "mount", "pid", "net", "ipc", "uts", "user", "cgroup", "time", NULL };
+	struct cl_handle *h = (lua_settop(L, 3), cl_new(L, CL_NAMESPACE, 1));
 	conex *cx = cl_check(L, 1, CL_CONTEXT);
 	uint32_t kind = 1U << luaL_checkoption(L, 2, NULL, kinds);
 	conex_error *err = NULL;
 	conex_namespace *ns = NULL;
 	int r = conex_namespace_create(cx, kind, luaL_optstring(L, 3, NULL), &ns, &err);
 
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_NAMESPACE, ns, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, ns);
 }
 
 static int namespace_open(lua_State *L)
 {
+	struct cl_handle *h = (lua_settop(L, 2), cl_new(L, CL_NAMESPACE, 1));
 	conex_error *err = NULL;
 	conex_namespace *ns = NULL;
 	int r = conex_namespace_open(cl_check(L, 1, CL_CONTEXT), luaL_checkstring(L, 2), &ns, &err);
 
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_NAMESPACE, ns, 1);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, ns);
 }
 
 static int namespace_fd(lua_State *L)
@@ -410,12 +429,13 @@ static const luaL_Reg namespace_methods[] = {
 /* spec(cx): the default; spec(cx, table or JSON); spec_load(cx, path) */
 static int spec_new(lua_State *L)
 {
+	struct cl_handle *h = (lua_settop(L, 2), cl_new(L, CL_SPEC, 0));
 	conex_error *err = NULL;
 	conex_spec *spec = NULL;
 	int r;
 
 	cl_check(L, 1, CL_CONTEXT);
-	if (lua_isnoneornil(L, 2)) {
+	if (lua_isnil(L, 2)) {
 		r = conex_spec_new(&spec, &err);
 	} else {
 		char *text = cl_dump(L, 2);
@@ -423,24 +443,19 @@ static int spec_new(lua_State *L)
 		r = conex_spec_parse(text, &spec, &err);
 		free(text);
 	}
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_SPEC, spec, 0);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, spec);
 }
 
 static int spec_load(lua_State *L)
 {
+	struct cl_handle *h = (lua_settop(L, 2), cl_new(L, CL_SPEC, 0));
 	conex_error *err = NULL;
 	conex_spec *spec = NULL;
 	int r;
 
 	cl_check(L, 1, CL_CONTEXT);
 	r = conex_spec_load(luaL_checkstring(L, 2), &spec, &err);
-	if (r < 0)
-		return cl_fail(L, r, err);
-	cl_push(L, CL_SPEC, spec, 0);
-	return 1;
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, spec);
 }
 
 static int spec_merge(lua_State *L)
@@ -498,6 +513,9 @@ const luaL_Reg cl_other_methods[] = {
 void cl_open_other(lua_State *L)
 {
 	cl_type(L, CL_CGROUP, cgroup_methods, cgroup_gc);
+	lua_pushlightuserdata(L, &watched);
+	cl_weak(L, "v");
+	lua_rawset(L, LUA_REGISTRYINDEX);
 	cl_type(L, CL_NAMESPACE, namespace_methods, namespace_gc);
 	cl_type(L, CL_SPEC, spec_methods, spec_gc);
 }

@@ -113,6 +113,45 @@ test("lines and stdin", function()
   c:delete()
 end)
 
+test("much output, and nobody who reads", function()
+  local c = assert(sh("head -c 3000000 /dev/zero | tr '\\0' 'x'; echo; yes 0123456789 | head -n 200000; printf end; head -c 70000 /dev/zero >&2",
+    { stdout = "pipe", stderr = "pipe" }))
+  is(#c:line(), 3000000)
+  for _ = 1, 100000 do if c:line() ~= "0123456789" then error("a line is broken") end end
+  local o, e, o_total, e_total = c:output()
+  is(#o, 100000 * 11 + 3) is(o:sub(-5), "9\nend") is(#e, 70000) is(o_total, #o) is(e_total, 70000)
+  is(c:line(), nil)
+  c:delete()
+  c = assert(sh("head -c 1000000 /dev/zero", { stdout = "pipe" }))
+  o, e, o_total = c:output(1000)
+  is(#o, 1000) is(e, nil) is(o_total, 1000000) is(c:wait().code, 0)
+  c:delete()
+  c = assert(sh("exec <&-; echo closed; sleep 100", { stdin = "pipe", stdout = "pipe" }))
+  is(c:line(), "closed")
+  fails(32, "pipe", c:write("x"))               -- and no SIGPIPE, which would have ended this program
+  c:delete()
+  c = assert(sh("sleep 0.2; wc -c", { stdin = "pipe", stdout = "pipe" }))
+  assert(c:write(("y"):rep(1000000)))           -- more than the pipe takes
+  c:close_stdin()
+  is((c:output()), "1000000\n")
+  c:delete()
+end)
+
+test("a log", function()
+  local lines = {}
+  local other = assert(conex.open { close_timeout = 5, log = function(level, line)
+    lines[#lines + 1] = line
+    is(type(level), "number")
+    error("an error in it is lost")
+  end })
+  local c = assert(other:run { "/bin/true", rootfs = root, oci = { hooks = { poststop = { { path = "/bin/false" } } } } })
+  c:wait()
+  c:delete()
+  other:close()
+  is(#lines > 0, true) is(table.concat(lines, "\n"):find("/bin/false", 1, true) ~= nil, true)
+  raises("function", conex.open, { log = "stderr" })
+end)
+
 test("exec", function()
   local c = assert(sh("sleep 1000", { env = { OUTER = "o" } }))
   local p = assert(c:exec { "/bin/sh", "-c", "echo $OUTER$INNER; exit 2", env = { INNER = "i" }, stdout = "pipe" })
@@ -198,6 +237,20 @@ test("cgroups and namespaces", function()
   assert(g:set { pids = 20 })
   is(#g:pids(), 0)
   is(g:stats().pids_limit == 20 or g:stats().pids_limit == nil, true)
+  while cx:next_event(0) do end
+  assert(g:set { memory = "8M" })
+  assert(g:watch("oom"))
+  local path = os.tmpname()
+  local child = io.popen("echo $$ >" .. path .. "; read go; x=$(head -c 50000000 /dev/zero | tr '\\0' x)", "w")
+  repeat until #read(path) > 1
+  assert(g:add(tonumber(read(path))))
+  child:write("go\n")
+  child:close()
+  os.remove(path)
+  local e
+  repeat e = cx:next_event(5) until not e or e.type == "oom"
+  is(e and e.cgroup, g)
+  assert(g:set { memory = "max" })
   is(g:freeze(5), true)
   assert(g:thaw())
   is(g:delete(), true)
