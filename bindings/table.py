@@ -34,9 +34,10 @@ LUA = {"conex_error_code": "details.code", "conex_error_stage": "details.stage",
        "conex_container_exit": "c.exit, c:wait", "conex_process_exit": "p.exit, p:wait", "conex_job_wait": "job:result",
        "conex_job_result": "job:result", "conex_job_progress": "job:progress", "conex_version": "conex.version"}
 BY_ITSELF = r"_(free|clear)$"
-LISTS = {"functions": "conex.", "context_methods": "cx:", "cl_run_methods": "cx:", "cl_image_methods": "cx:", "cl_other_methods": "cx:",
-         "container_methods": "c:", "process_methods": "p:", "plan_methods": "plan:", "job_methods": "job:", "methods": "call:",
-         "cgroup_methods": "g:", "namespace_methods": "ns:", "spec_methods": "spec:"}
+LISTS = {"functions": "conex.", "cl_context_functions": "conex.", "context_methods": "cx:", "cl_run_methods": "cx:",
+         "cl_image_methods": "cx:", "cl_other_methods": "cx:", "container_methods": "c:", "process_methods": "p:",
+         "plan_methods": "plan:", "job_methods": "job:", "methods": "call:", "cgroup_methods": "g:",
+         "namespace_methods": "ns:", "spec_methods": "spec:"}
 
 
 def functions():

@@ -183,7 +183,7 @@ static int context_next_event(lua_State *L)
 	return 1;
 }
 
-static const luaL_Reg methods[] = {
+static const luaL_Reg context_methods[] = {
 	{ "close", context_close }, { "fd", context_fd }, { "keeper_pid", context_keeper }, { "prune", context_prune },
 	{ "next_event", context_next_event }, { NULL, NULL }
 };
@@ -192,7 +192,7 @@ const luaL_Reg cl_context_functions[] = { { "open", context_open }, { NULL, NULL
 
 void cl_open_context(lua_State *L)
 {
-	cl_type(L, CL_CONTEXT, methods, context_gc);
+	cl_type(L, CL_CONTEXT, context_methods, context_gc);
 	luaL_getmetatable(L, CL_CONTEXT);
 	lua_pushcfunction(L, context_close);
 	lua_setfield(L, -2, "__close");
