@@ -13,7 +13,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from . import errors
 from ._conex import lib as _lib
@@ -25,12 +25,15 @@ from .context import Context, Event, Plan
 from .errors import (BusyError, CalledProcessError, ClosedError, DataError, EndedError, Error, ExistsError, ForkedError,
                      InvalidError, NotFoundError, NotSupportedError, PermissionDeniedError, TimeoutExpired)
 from .images import Job, Progress
+from .keywords import DEVNULL, HOST, PIPE, STDOUT, Args, RunOptions, Text, described as _described
 from .life import Completed
 from .namespaces import Namespace
 from .networks import Network
-from .options import DEVNULL, HOST, PIPE, STDOUT, Args
 from .records import Exit, Stats
 from .spec import Spec
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __version__ = _text_of(_lib.conex_version())
 
@@ -40,16 +43,22 @@ def has(feature: str) -> bool:
     return bool(_lib.conex_has(_encoded(feature)))
 
 
-def open(**options: Any) -> Context:
-    """Opens a context. Keywords:
+def open(*, state: Optional[Text] = None, store: Optional[Text] = None, cgroup: Optional[str] = None,
+         cgroup_driver: Optional[str] = None, detached: bool = False, read_only: bool = False, close_timeout: float = 0,
+         log: Optional[Callable[[int, str], None]] = None) -> Context:
+    """Opens a context.
 
-    state: a directory for containers that others shall find; none: a private one, gone at close
-    store: the directory of images; none: /var/lib/conex
-    cgroup, cgroup_driver: where cgroups are made, and by whom ("cgroupfs", "systemd")
-    detached: containers outlive this process (with state); read_only: only to look at state
-    close_timeout: how many seconds :meth:`Context.close` may take; log: called with (level, line)
+    state: a directory for containers that others shall find; else a private one, gone at close
+    store: the directory of images; else /var/lib/conex, or without privileges ~/.local/share/conex
+    cgroup: the parent of its cgroups; else /conex, or what was delegated
+    cgroup_driver: who makes them: "cgroupfs" or "systemd"
+    detached: containers outlive this process (with state)
+    read_only: only to look at state
+    close_timeout: how many seconds :meth:`Context.close` may wait; else 5
+    log: called with a level (syslog's: 3 is an error) and a line, in the thread that calls conex; it may not call conex
     """
-    return Context(**options)
+    return Context(state=state, store=store, cgroup=cgroup, cgroup_driver=cgroup_driver, detached=detached, read_only=read_only,
+                   close_timeout=close_timeout, log=log)
 
 
 _default: Optional[Context] = None
@@ -75,31 +84,28 @@ def _close_default() -> None:
         _default.close()
 
 
-def run(first: Any, args: Args = None, **options: Any) -> Completed:
+@_described(RunOptions)
+def run(first: Args, args: Args = None, *, image: Optional[str] = None, capture_output: bool = False, check: bool = False,
+        max_output: int = 0, **options: Unpack[RunOptions]) -> Completed:
     """Runs a program in a new container, waits for its end, and deletes it: as :func:`subprocess.run`.
 
     ``run(["python", "-c", "print(6 * 7)"], image="python:3", capture_output=True, text=True)``; ``run("hello-world")`` runs an
     image's own command. Nothing of this process goes into the container unless it is named: no environment, no stdio, no
     network, no descriptor.
 
-    What runs: image (a reference; pulled if missing), or rootfs (a directory), or spec (a config.json); env, cwd, user,
-    hostname, read_only, userns, init, tty.
-    What it gets: mounts ("/srv:/data:ro", "tmpfs:/tmp:size=16M"), network ("bridge", a name, "host", "pasta"), ports
-    ("127.0.0.1::80"), hosts, dns, pass_fds, share, join.
-    Limits: memory ("64M"), swap, cpus, pids, cpu_weight, cpuset, timeout (seconds, then all of it is killed), max_output
-    (bytes that are kept of each), disk (what it may write), ingress_bps, egress_bps, resources (linux.resources).
-    Its stdio: stdin, stdout, stderr (PIPE, STDOUT, DEVNULL, HOST, a file), input, capture_output, text, encoding, errors.
-    Beyond: oci (a partial config.json, merged last), ask (system calls to answer: :mod:`conex.broker`), id, labels, grace.
-
-    check=True raises :class:`CalledProcessError` unless it ended with 0, and :class:`TimeoutExpired` where ``timeout`` killed
+    image: what it runs of: a reference, pulled if it is missing; or else rootfs, or spec.
+    capture_output: stdout and stderr are pipes, and in the result.
+    max_output: so many bytes of each are kept, 16 MiB unless told otherwise; the rest is counted (``stdout_total``).
+    check: True raises :class:`CalledProcessError` unless it ended with 0, and :class:`TimeoutExpired` where ``timeout`` killed
     it; without it look at the result's ``exit``. (subprocess.run raises TimeoutExpired always.)
     """
-    return default().run(first, args, **options)
+    return default().run(first, args, image=image, capture_output=capture_output, check=check, max_output=max_output, **options)
 
 
 __all__ = [
     "Args", "BusyError", "CalledProcessError", "Cgroup", "ClosedError", "Completed", "Container", "Context", "DEVNULL",
-    "DataError", "EndedError", "Error", "Event", "ExistsError", "Exit", "ForkedError", "HOST", "Handler", "InvalidError", "Job",
-    "Namespace", "Network", "NotFoundError", "NotSupportedError", "PIPE", "PermissionDeniedError", "Plan", "Process", "Progress",
-    "STDOUT", "Spec", "Stats", "Syscall", "TimeoutExpired", "classify", "default", "errors", "has", "open", "parse_size", "run",
+    "DataError", "EndedError", "Error", "Event", "ExistsError", "Exit", "ForkedError", "HOST", "Handler", "InvalidError",
+    "Job", "Namespace", "Network", "NotFoundError", "NotSupportedError", "PIPE", "PermissionDeniedError", "Plan", "Process",
+    "Progress", "RunOptions", "STDOUT", "Spec", "Stats", "Syscall", "TimeoutExpired", "classify", "default", "errors", "has",
+    "open", "parse_size", "run",
 ]

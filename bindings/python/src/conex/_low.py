@@ -9,8 +9,7 @@ from typing import Any, Callable, Iterable, Optional, Union
 
 from . import errors
 from ._conex import ffi, lib
-
-Text = Union[str, bytes, "os.PathLike[str]"]
+from .keywords import Text
 
 # A wait that has no end looks this often whether Python has something to do: a signal's handler, Ctrl-C.
 SLICE_MS = 100
@@ -41,10 +40,12 @@ def taken_list(value: Any, count: int) -> list[str]:
 
 
 def taken_json(value: Any) -> Any:
+    """The same, parsed."""
     return json.loads(taken(value))
 
 
 def encoded(value: Text) -> bytes:
+    """A text or path for C."""
     out = os.fsencode(value)
     if b"\0" in out:
         raise ValueError("embedded null byte")
@@ -71,14 +72,18 @@ class Memory:
         return self.keep(ffi.new("const char *[]", [self.text(v) for v in values] + [ffi.NULL]))
 
 
+def told(error: Any) -> errors.Error:
+    """The exception for a C error, which stays whose it is."""
+    return errors.make(lib.conex_error_code(error), text(lib.conex_error_text(error)), lib.conex_error_stage(error),
+                       text(lib.conex_error_object(error)), text(lib.conex_error_call(error)), text(lib.conex_error_hint(error)))
+
+
 def raised(code: int, error: Any) -> errors.Error:
     """The exception for what a call answered; the C error is freed."""
     if error == ffi.NULL:
         return errors.make(code, os.strerror(-code))
     try:
-        return errors.make(code, text(lib.conex_error_text(error)), lib.conex_error_stage(error),
-                           text(lib.conex_error_object(error)), text(lib.conex_error_call(error)),
-                           text(lib.conex_error_hint(error)))
+        return told(error)
     finally:
         lib.conex_error_free(error)
 

@@ -8,11 +8,15 @@ comes out of the call that waited.
 from __future__ import annotations
 
 import errno as _errno
-from typing import Any, Callable, Union
+import sys
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from . import errors
 from ._conex import ffi, lib
 from ._low import call, text
+
+if TYPE_CHECKING:
+    from .context import Context
 
 
 class Syscall:
@@ -22,15 +26,20 @@ class Syscall:
     (:meth:`inject`, :meth:`ret`), and :meth:`proceed` only after a look at plain arguments.
     """
 
-    def __init__(self, c: Any) -> None:
-        self._c = c
+    def __init__(self, context: "Context", c: Any) -> None:
+        self._context, self._c = context, c
         self.name = text(lib.conex_syscall_name(c))     #: "connect"
         self.args = tuple(lib.conex_syscall_arg(c, n) for n in range(6))    #: the six registers, unsigned
         self.pid: int = lib.conex_syscall_pid(c)        #: the calling thread; 0: it isn't visible from here
 
     @property
     def answered(self) -> bool:
-        return self._c is None
+        """It has its answer, or the context was closed, which answers all."""
+        return self._c is None or self._context._c is None
+
+    def __del__(self) -> None:      # nobody can answer any more
+        if getattr(self, "_c", None) is not None and self._context._c is not None and not sys.is_finalizing():
+            lib.conex_syscall_return(self._c, -_errno.EPERM, ffi.NULL)
 
     def read(self, address: int, size: int) -> bytes:
         """One copy of the caller's memory; shorter where that ends."""
@@ -62,7 +71,7 @@ class Syscall:
         self._end(lib.conex_syscall_proceed)
 
     def _mine(self) -> Any:
-        if self._c is None:
+        if self.answered:
             raise ValueError(f"{self.name}: it is answered already")
         return self._c
 

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, Iterable, Optional, Union
 
 from ._conex import ffi, lib
 from ._low import Memory, call, encoded, made, size, taken_json, wait
-from .options import Size, limits_struct
+from .keywords import LimitOptions, Size, described
+from .options import limits_struct
 from .records import Stats
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .context import Context
 
 _CLASSES = {1: "guaranteed", 2: "burstable", 3: "best-effort"}
@@ -30,12 +33,14 @@ class Cgroup:
         """Moves a process with all its threads into it."""
         call(lib.conex_cgroup_add, self._c, pid)
 
-    def set(self, **limits: Any) -> None:
-        """Changes limits: the keywords of run's (memory="64M", cpus=0.5, pids=32 ...)."""
+    @described(LimitOptions)
+    def set(self, **limits: Unpack[LimitOptions]) -> None:
+        """Changes limits; those that aren't named stay as they are."""
         memory = Memory()
         call(lib.conex_cgroup_set, self._c, limits_struct(limits, memory))
 
     def stats(self) -> Stats:
+        """What all in it have used, and may use."""
         s = _stats()
         call(lib.conex_cgroup_stats, self._c, s)
         return Stats(s)
@@ -46,6 +51,7 @@ class Cgroup:
         return value
 
     def pids(self) -> list[int]:
+        """The processes in it and below it, those that this PID namespace can see."""
         ret = ffi.new("pid_t **")
         n = call(lib.conex_cgroup_pids, self._c, ret)
         try:
@@ -58,6 +64,7 @@ class Cgroup:
         return wait(lambda ms: call(lib.conex_cgroup_freeze, self._c, ms), timeout)
 
     def thaw(self) -> None:
+        """Lets them run again."""
         call(lib.conex_cgroup_thaw, self._c)
 
     def kill(self) -> None:
@@ -86,15 +93,17 @@ class Cgroups:
     def __init__(self, context: "Context") -> None:
         self._context = context
 
-    def create(self, name: str, **limits: Any) -> Cgroup:
+    @described(LimitOptions)
+    def create(self, name: str, **limits: Unpack[LimitOptions]) -> Cgroup:
+        """Makes a group, beside those of the context's containers."""
         memory = Memory()
         c = made("conex_cgroup *", lambda *a: lib.conex_cgroup_create(
-            self._context._c, encoded(name), limits_struct(limits, memory), *a))
+            self._context._open, encoded(name), limits_struct(limits, memory), *a))
         return Cgroup(self._context, c, name)
 
     def get(self, name: str) -> Cgroup:
         """A group that exists. Raises :class:`conex.NotFoundError`."""
-        c = made("conex_cgroup *", lambda *a: lib.conex_cgroup_get(self._context._c, encoded(name), *a))
+        c = made("conex_cgroup *", lambda *a: lib.conex_cgroup_get(self._context._open, encoded(name), *a))
         return Cgroup(self._context, c, name)
 
     def sample(self, groups: Iterable[Cgroup]) -> list[Stats]:

@@ -11,16 +11,19 @@ from . import errors
 from ._conex import ffi, lib
 from ._low import Memory, call, encoded, made, taken_json, text, wait
 from .cgroups import _stats
+from .keywords import PIPE, Args, ExecOptions, LimitOptions, StreamOptions, described
 from .life import Completed, Life, completed
-from .options import PIPE, Args, Options, Published, arguments, limits_struct
-from .records import Stats
+from .options import Options, Published, arguments, limits_struct
+from .records import Stats, named
 from .spec import Spec
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .context import Context
 
 _STATES = ("", "creating", "held", "running", "paused", "exited", "deleted")
-_HERE = ("text", "encoding", "errors")       # keywords that are about this end of the pipes
+_HERE = tuple(StreamOptions.__annotations__)      # keywords that are about this end of the pipes
 
 
 def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -28,7 +31,9 @@ def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return ({k: v for k, v in given.items() if k not in _HERE}, {k: given[k] for k in _HERE if given.get(k) is not None})
 
 
-def capturing(given: dict[str, Any], capture_output: bool) -> dict[str, Any]:
+def capturing(options: Mapping[str, Any], capture_output: bool) -> dict[str, Any]:
+    """The keywords, with those that capture_output stands for."""
+    given = dict(options)
     if capture_output:
         if given.get("stdout") is not None or given.get("stderr") is not None:
             raise ValueError("stdout and stderr may not be used with capture_output")
@@ -67,12 +72,13 @@ class Container(Life):
 
     @property
     def id(self) -> str:
+        """Its name among the context's containers, on its networks, and of its cgroup."""
         return text(lib.conex_container_id(self._c))
 
     @property
     def state(self) -> str:
         """"creating", "held", "running", "paused", "exited" or "deleted"."""
-        return _STATES[lib.conex_container_state(self._c)]
+        return named(_STATES, lib.conex_container_state(self._c))
 
     def __repr__(self) -> str:
         return f"<conex.Container {self.id} {self.state}>"
@@ -106,6 +112,7 @@ class Container(Life):
         return wait(lambda ms: call(lib.conex_container_pause, self._c, ms), timeout)
 
     def resume(self) -> None:
+        """Lets it run again."""
         call(lib.conex_container_resume, self._c)
 
     def delete(self, timeout: Optional[float] = None) -> bool:
@@ -115,16 +122,17 @@ class Container(Life):
         except errors.ClosedError:      # the context has done it
             return True
 
-    def update(self, **limits: Any) -> None:
-        """Changes limits while it runs: memory="64M", cpus=0.5, pids=32 ..."""
+    @described(LimitOptions)
+    def update(self, **limits: Unpack[LimitOptions]) -> None:
+        """Changes limits while it runs; those that aren't named stay as they are."""
         memory = Memory()
         call(lib.conex_container_update, self._c, limits_struct(limits, memory))
 
     # ---- programs in it ----
 
-    def popen(self, args: Args, **options: Any) -> Process:
-        """Executes one more program in it, and returns when it runs. Keywords as of :meth:`Context.start`, those that are
-        about a program: env, cwd, user, stdin, stdout, stderr, input, timeout, tty, pass_fds, text ..."""
+    @described(ExecOptions)
+    def popen(self, args: Args, **options: Unpack[ExecOptions]) -> Process:
+        """Executes one more program in it, and returns when it runs."""
         given, here = split(options)
         return self._execute(arguments(args), Options(given), here)
 
@@ -132,12 +140,14 @@ class Container(Life):
         c = made("conex_process *", lambda *a: lib.conex_exec(self._c, o.memory.texts(args), o.c, *a))
         return Process(self, c, args, **here)
 
+    @described(ExecOptions)
     def exec(self, args: Args, *, capture_output: bool = False, check: bool = False, max_output: int = 0,
-             **options: Any) -> Completed:
+             **options: Unpack[ExecOptions]) -> Completed:
         """Executes one more program in it and waits for its end, as :func:`conex.run` does."""
         given, here = split(capturing(options, capture_output))
         o = Options(given)
-        return completed(self._execute(arguments(args), o, here), o, check, max_output)
+        p = self._execute(arguments(args), o, here)
+        return completed(p, o, check, p._collect(max_output))
 
     # ---- what is known of it ----
 
@@ -155,6 +165,7 @@ class Container(Life):
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address), int(n)
 
     def label(self, key: str) -> Optional[str]:
+        """A label's value; None: it has none of that key."""
         value = lib.conex_container_label(self._c, encoded(key))
         return None if value == ffi.NULL else text(value)
 
@@ -214,13 +225,16 @@ class Container(Life):
                 raise errors.TimeoutExpired(self.args, timeout)
             time.sleep(interval)
 
+    def _where(self, port: int) -> tuple[str, int]:
+        """Where to connect to: as it is published, or at its own address."""
+        try:
+            return self.port(port)
+        except KeyError:
+            return self.address() or "", port
+
     def _answers(self, port: int) -> bool:
         try:
-            host, number = self.port(port)
-        except KeyError:
-            host, number = self.address() or "", port
-        try:
-            socket.create_connection((host, number), timeout=1).close()
+            socket.create_connection(self._where(port), timeout=1).close()
             return True
         except OSError:
             return False

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import collections
 import sys
+import warnings
 import weakref
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from . import errors
 from ._conex import ffi, lib
-from ._low import Memory, Text, call, encoded, made, milliseconds, taken, taken_list, wait
+from ._low import Memory, call, encoded, made, milliseconds, taken, taken_list, wait
 from .broker import Handler, Syscall, answer
-from .cgroups import Cgroups
+from .cgroups import Cgroup, Cgroups
 from .container import Container, Process, capturing, split
 from .images import Images, Job
+from .keywords import Args, LaunchOptions, PlanOptions, RunOptions, Text, described
 from .life import Completed, Life, completed
 from .namespaces import Namespaces
 from .networks import Networks
-from .options import Args, Options, Published, arguments
+from .options import Options, Published, arguments
 from .records import Stats
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _EVENTS = {getattr(lib, n): n[len("CONEX_EVENT_"):].lower() for n in dir(lib) if n.startswith("CONEX_EVENT_")}
 
@@ -33,7 +38,7 @@ class Event:
     process: Optional[Process] = None
     job: Optional[Job] = None
     syscall: Optional[Syscall] = None
-    cgroup: Optional[Any] = None
+    cgroup: Optional[Cgroup] = None     #: whose watch this is of
 
 
 @ffi.def_extern(name="_conex_log")      # type: ignore[misc]
@@ -58,23 +63,24 @@ class Plan:
         self.context, self.args, self._handlers, self._published = context, args, handlers, published
         self._c = ffi.gc(c, lib.conex_plan_free)
 
-    def start(self, args: Args = None, **options: Any) -> Container:
-        """Launches a container of it. Keywords of :meth:`Context.start` about one launch: id, labels, env, stdin, stdout,
-        stderr, input, timeout, pass_fds, hold, nowait, autodelete, timeline, text ..."""
+    @described(LaunchOptions)
+    def start(self, args: Args = None, **options: Unpack[LaunchOptions]) -> Container:
+        """Launches a container of it. args: instead of the plan's."""
         given, here = split(options)
         return self._launch(arguments(args), Options(given), here)
 
     def _launch(self, args: Optional[list[Any]], o: Options, here: Mapping[str, Any]) -> Container:
-        c = made("conex_container *", lambda *a: lib.conex_launch(self.context._c, self._c, o.memory.texts(args), o.c, *a))
+        c = made("conex_container *", lambda *a: lib.conex_launch(self.context._open, self._c, o.memory.texts(args), o.c, *a))
         return Container(self.context, c, args or self.args, self._published, handlers=self._handlers, **here)
 
+    @described(LaunchOptions)
     def run(self, args: Args = None, *, capture_output: bool = False, check: bool = False, max_output: int = 0,
-            **options: Any) -> Completed:
+            **options: Unpack[LaunchOptions]) -> Completed:
         """Launches one, waits for its end, and deletes it: as :func:`conex.run`."""
         given, here = split(capturing(options, capture_output))
         o = Options(given)
         with self._launch(arguments(args), o, here) as c:
-            return completed(c, o, check, max_output)
+            return completed(c, o, check, c._collect(max_output))
 
     def __str__(self) -> str:
         """The plan as text for people, one operation a line."""
@@ -89,16 +95,17 @@ class Containers:
 
     def get(self, id: str) -> Container:
         """One by its id. Raises :class:`conex.NotFoundError`."""
-        c = made("conex_container *", lambda *a: lib.conex_container_get(self._context._c, encoded(id), *a))
+        c = made("conex_container *", lambda *a: lib.conex_container_get(self._context._open, encoded(id), *a))
         return self._context._container(c, counted=True)
 
     def ids(self, label: Optional[str] = None) -> list[str]:
         """The ids of all; label: "key=value" or "key"."""
         ret = ffi.new("char ***")
-        count = call(lib.conex_container_list, self._context._c, ffi.NULL if label is None else encoded(label), ret)
+        count = call(lib.conex_container_list, self._context._open, ffi.NULL if label is None else encoded(label), ret)
         return taken_list(ret[0], count)
 
     def list(self, label: Optional[str] = None) -> "List[Container]":
+        """All of them, those that are deleted meanwhile left out."""
         found = []
         for id in self.ids(label):
             try:
@@ -180,12 +187,16 @@ class Context:
 
     def __del__(self) -> None:
         if getattr(self, "_c", None) is not None and not sys.is_finalizing():
-            lib.conex_close(self._c)
-            self._c = None
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self)
+            c, self._c = self._c, None
+            lib.conex_close(c)
 
     def fileno(self) -> int:
         """One descriptor for poll, select, any event loop: readable while :meth:`next_event` has work to do."""
         return int(lib.conex_fd(self._open))
+
+    def __repr__(self) -> str:
+        return f"<conex.Context{'' if self._c is not None else ' (closed)'}>"
 
     @property
     def _open(self) -> Any:
@@ -206,19 +217,20 @@ class Context:
 
     # ---- running ----
 
-    def run(self, first: Any, args: Args = None, *, image: Optional[str] = None, capture_output: bool = False,
-            check: bool = False, max_output: int = 0, **options: Any) -> Completed:
+    @described(RunOptions)
+    def run(self, first: Args, args: Args = None, *, image: Optional[str] = None, capture_output: bool = False,
+            check: bool = False, max_output: int = 0, **options: Unpack[RunOptions]) -> Completed:
         """Runs a program in a new container, waits for its end, deletes it: see :func:`conex.run`."""
         given, here = split(capturing(options, capture_output))
         o = Options(given)
         with self._start(first, args, image, o, here) as c:
-            return completed(c, o, check, max_output)
+            return completed(c, o, check, c._collect(max_output))
 
-    def start(self, first: Any, args: Args = None, *, image: Optional[str] = None, **options: Any) -> Container:
+    @described(RunOptions)
+    def start(self, first: Args, args: Args = None, *, image: Optional[str] = None, **options: Unpack[RunOptions]) -> Container:
         """Runs a program in a new container, and returns when it has been executed.
 
-        ``start(["sh", "-c", "..."], image="busybox")``, or ``start("postgres:16")`` for an image's own command. For all
-        keywords see :func:`conex.run`; here also hold (set up, not executed: :meth:`Container.start`), nowait, autodelete.
+        ``start(["sh", "-c", "..."], image="busybox")``, or ``start("postgres:16")`` for an image's own command.
         """
         given, here = split(options)
         return self._start(first, args, image, Options(given), here)
@@ -230,8 +242,9 @@ class Context:
             self._open, ffi.NULL if name is None else encoded(name), o.memory.texts(command), o.c, *a))
         return Container(self, c, command, o.published, handlers=o.handlers, **here)
 
-    def plan(self, first: Any = None, args: Args = None, *, image: Optional[str] = None, **options: Any) -> Plan:
-        """Compiles a plan; nothing is made and no process started. Keywords: those of run that aren't about one launch."""
+    @described(PlanOptions)
+    def plan(self, first: Args = None, args: Args = None, *, image: Optional[str] = None, **options: Unpack[PlanOptions]) -> Plan:
+        """Compiles a plan; nothing is made and no process started."""
         o = Options(options)
         name, command = _command(first, args, image)
         self._handlers_known |= bool(o.handlers)
@@ -269,7 +282,7 @@ class Context:
             process = next((p for p in container._processes if p._c == e.process), None)
         return Event(_EVENTS.get(e.type, str(e.type)), container, process,
                      None if e.job == ffi.NULL else self._jobs.get(int(ffi.cast("uintptr_t", e.job))),
-                     None if e.syscall == ffi.NULL else Syscall(e.syscall),
+                     None if e.syscall == ffi.NULL else Syscall(self, e.syscall),
                      None if e.data == ffi.NULL or container is not None else ffi.from_handle(e.data))
 
     def _container(self, c: Any, counted: bool) -> Container:

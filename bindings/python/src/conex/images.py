@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Optional, Union
 
 from . import errors
 from ._conex import ffi, lib
-from ._low import Memory, Text, call, encoded, made, size, taken_json, taken_list, text, wait
+from ._low import Memory, call, encoded, made, size, taken_json, taken_list, text, wait
+from .keywords import ImageOptions, Text, described
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .container import Container
     from .context import Context
 
@@ -37,6 +41,7 @@ class Job:
         context._jobs[int(ffi.cast("uintptr_t", c))] = self
 
     def progress(self) -> Progress:
+        """How far it is now."""
         p = ffi.new("struct conex_progress *")
         p.size = ffi.sizeof("struct conex_progress")
         call(lib.conex_job_progress, self._c, p)
@@ -84,25 +89,29 @@ class Images:
     def __init__(self, context: "Context") -> None:
         self._context = context
 
-    def pull(self, image: str, **options: Any) -> Job:
-        """Brings an image from its registry. Keywords: platform, auth_file, user, password, mirrors, max_bytes, limits,
-        plain_http, not_newer."""
+    @described(ImageOptions)
+    def pull(self, image: str, **options: Unpack[ImageOptions]) -> Job:
+        """Brings an image from its registry."""
         return self._job(lib.conex_image_pull, image, options)
 
-    def push(self, image: str, **options: Any) -> Job:
+    @described(ImageOptions)
+    def push(self, image: str, **options: Unpack[ImageOptions]) -> Job:
         """Brings an image to the registry that its name says."""
         return self._job(lib.conex_image_push, image, options)
 
-    def unpack(self, image: str, directory: Text, **options: Any) -> Job:
+    @described(ImageOptions)
+    def unpack(self, image: str, directory: Text, **options: Unpack[ImageOptions]) -> Job:
         """Unpacks an image into a new directory."""
         return self._job(lib.conex_image_unpack, image, options, encoded(directory))
 
-    def load(self, source: Union[int, Text, Any], image: str, **options: Any) -> Job:
+    @described(ImageOptions)
+    def load(self, source: Union[int, Text, Any], image: str, **options: Unpack[ImageOptions]) -> Job:
         """Brings an image out of an archive or a layout: a path, a file or a descriptor. (conex_image_import(3))"""
         return self._with_file(source, os.O_RDONLY, lambda fd: self._job(
             lambda cx, name, *a: lib.conex_image_import(cx, fd, name, *a), image, options))
 
-    def save(self, image: str, target: Union[int, Text, Any], **options: Any) -> Job:
+    @described(ImageOptions)
+    def save(self, image: str, target: Union[int, Text, Any], **options: Unpack[ImageOptions]) -> Job:
         """Writes an image as an OCI layout: a tar into a path, file or descriptor, or into a directory that is there.
         (conex_image_export(3))"""
         flags = os.O_RDONLY if not isinstance(target, int) and not hasattr(target, "fileno") and os.path.isdir(target) \
@@ -111,15 +120,14 @@ class Images:
 
     def commit(self, container: "Container", image: str, config: Union[None, str, Mapping[str, Any]] = None) -> Job:
         """What a container has written becomes a layer, and both together an image of this name."""
-        import json
-
         t = config if config is None or isinstance(config, str) else json.dumps(config)
         return Job(self._context, made("conex_job *", lambda *a: lib.conex_image_commit(
             container._c, encoded(image), ffi.NULL if t is None else encoded(t), *a)))
 
     def list(self) -> "list[str]":
+        """The names of all, with their tags."""
         ret = ffi.new("char ***")
-        count = call(lib.conex_image_list, self._context._c, ret)
+        count = call(lib.conex_image_list, self._context._open, ret)
         return taken_list(ret[0], count)
 
     def __iter__(self) -> Iterator[str]:
@@ -135,22 +143,23 @@ class Images:
     def inspect(self, image: str) -> dict[str, Any]:
         """{"name", "digest", "platform", "size", "layers", "config"}"""
         value: dict[str, Any] = taken_json(made("char *", lambda *a: lib.conex_image_json(
-            self._context._c, encoded(image), *a)))
+            self._context._open, encoded(image), *a)))
         return value
 
     def delete(self, image: str) -> None:
         """Takes a name away, and what nothing leads to any more."""
-        call(lib.conex_image_delete, self._context._c, encoded(image))
+        call(lib.conex_image_delete, self._context._open, encoded(image))
 
     def verify(self) -> Job:
         """Hashes all blobs once more; its result: the digests of those that weren't what their names say, a line each."""
-        return Job(self._context, made("conex_job *", lambda *a: lib.conex_image_verify(self._context._c, *a)))
+        return Job(self._context, made("conex_job *", lambda *a: lib.conex_image_verify(self._context._open, *a)))
 
     def usage(self) -> "dict[str, int]":
-        """What the store takes of the disk: blob_bytes, layer_bytes, partial_bytes, other_bytes; images, blobs, layers, partial."""
+        """What the store takes of the disk: blob_bytes, layer_bytes, partial_bytes, other_bytes; and how many images, blobs, layers
+        and partial ones."""
         u = ffi.new("struct conex_store_usage *")
         u.size = ffi.sizeof("struct conex_store_usage")
-        call(lib.conex_image_usage, self._context._c, u)
+        call(lib.conex_image_usage, self._context._open, u)
         return {name: int(getattr(u, name)) for name, _ in ffi.typeof("struct conex_store_usage").fields if name != "size"}
 
     # ---- inside ----
@@ -158,7 +167,7 @@ class Images:
     def _job(self, function: Callable[..., int], image: str, given: Mapping[str, Any], *args: Any) -> Job:
         memory = Memory()
         o = _options(given, memory)
-        return Job(self._context, made("conex_job *", lambda *a: function(self._context._c, encoded(image), *args, o, *a)))
+        return Job(self._context, made("conex_job *", lambda *a: function(self._context._open, encoded(image), *args, o, *a)))
 
     def _with_file(self, file: Union[int, Text, Any], flags: int, start: Callable[[int], Job]) -> Job:
         if isinstance(file, int) or hasattr(file, "fileno"):

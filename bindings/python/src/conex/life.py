@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import select
 import selectors
 import signal
 import time
-from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Sequence, Tuple, Union
 
 from . import errors
 from ._conex import ffi, lib
-from ._low import call, wait
+from ._low import call, told, wait
 from .options import Options
 from .records import Exit, read_exit
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .context import Context
 
 Output = Union[None, bytes, str]
+Captured = Tuple[Output, int]       # what is kept, and how many bytes it was in all
 
 
 class Life:
@@ -64,14 +66,14 @@ class Life:
         self._call("kill", int(sig))
 
     def kill(self) -> None:
-        """SIGKILL; nothing happens where it has ended."""
+        """SIGKILL to its first process; nothing happens where it has ended."""
         try:
             self.send_signal(signal.SIGKILL)
         except errors.EndedError:
             pass
 
     def terminate(self) -> None:
-        """SIGTERM; nothing happens where it has ended."""
+        """SIGTERM to its first process; nothing happens where it has ended."""
         try:
             self.send_signal(signal.SIGTERM)
         except errors.EndedError:
@@ -117,12 +119,7 @@ class Life:
     def error(self) -> Optional[errors.Error]:
         """Why it never started, or what happened to its keeper; None: nothing."""
         e = getattr(lib, f"conex_{self._kind}_error")(self._c)
-        if e == ffi.NULL:
-            return None
-        from ._low import text
-
-        return errors.make(lib.conex_error_code(e), text(lib.conex_error_text(e)), lib.conex_error_stage(e),
-                           text(lib.conex_error_object(e)), text(lib.conex_error_call(e)), text(lib.conex_error_hint(e)))
+        return None if e == ffi.NULL else told(e)
 
     # ---- its stdio ----
 
@@ -151,17 +148,18 @@ class Life:
 
     @property
     def stderr(self) -> Optional[IO[Any]]:
+        """The same, where stderr=PIPE was asked for."""
         return self._stream(2)
 
     def communicate(self, input: Output = None, timeout: Optional[float] = None) -> tuple[Output, Output]:
         """Writes all of input, reads all that it writes, waits for its end. On :class:`TimeoutExpired` it goes on, and what
         was read so far is in the exception."""
         end = None if timeout is None else time.monotonic() + timeout
-        data = {n: b"" for n in (1, 2) if self.stdio(n) >= 0 or n in self._streams}
+        data = {n: bytearray() for n in (1, 2) if self.stdio(n) >= 0 or n in self._streams}
         left = memoryview(self._bytes(input)) if input is not None else memoryview(b"")
         with selectors.DefaultSelector() as selector:
             for n in data:
-                data[n] = self._watch(selector, n, selectors.EVENT_READ)
+                data[n] += self._watch(selector, n, selectors.EVENT_READ)
             if len(left) and self.stdin:
                 self._watch(selector, 0, selectors.EVENT_WRITE)
             elif self.stdin:
@@ -185,7 +183,7 @@ class Life:
         waiting = buffer.peek() if n else b""
         return bytes(buffer.read1(len(waiting))) if waiting else b""
 
-    def _move(self, selector: selectors.BaseSelector, key: selectors.SelectorKey, data: dict[int, bytes],
+    def _move(self, selector: selectors.BaseSelector, key: selectors.SelectorKey, data: dict[int, bytearray],
               left: memoryview) -> memoryview:
         done = False
         try:
@@ -212,13 +210,15 @@ class Life:
     def _bytes(self, value: Any) -> bytes:
         return value.encode(self._encoding or "utf-8", self._errors or "strict") if isinstance(value, str) else bytes(value)
 
-    def _decoded(self, value: Optional[bytes]) -> Output:
+    def _decoded(self, value: Union[None, bytes, bytearray], whole: bool = True) -> Output:
+        """Not whole: a character that is cut at its end is left out."""
         if value is None or not self._text:
-            return value
-        return value.decode(self._encoding or "utf-8", self._errors or "strict").replace("\r\n", "\n")
+            return value if value is None else bytes(value)
+        decoder = codecs.getincrementaldecoder(self._encoding or "utf-8")(self._errors or "strict")
+        return decoder.decode(bytes(value), whole).replace("\r\n", "\n")
 
-    def _collect(self, max_output: int) -> tuple[Output, Output]:
-        """All output, at most so much of each, and its end."""
+    def _collect(self, max_output: int) -> list[Captured]:
+        """All of stdout and stderr, at most so much of each is kept; and waits for its end."""
         out = ffi.new("struct conex_output *")
         out.size, out.max = ffi.sizeof("struct conex_output"), max_output
         has = [self.stdio(n) >= 0 for n in (1, 2)]
@@ -226,11 +226,14 @@ class Life:
             if any(has):
                 wait(lambda ms: self._output(out, ms), None)
             self.wait()
-            pieces = [ffi.buffer(p, n)[:] if p != ffi.NULL else b"" for p, n in ((out.out, out.out_size),
-                                                                                 (out.err, out.err_size))]
+            kept = [(ffi.buffer(p, n)[:] if p != ffi.NULL else b"", total) for p, n, total in (
+                (out.out, out.out_size, out.out_total), (out.err, out.err_size, out.err_total))]
         finally:
             lib.conex_output_clear(out)
-        return (self._decoded(pieces[0]) if has[0] else None, self._decoded(pieces[1]) if has[1] else None)
+        return [self._captured(*one) if is_pipe else (None, 0) for one, is_pipe in zip(kept, has)]
+
+    def _captured(self, kept: bytes, total: int) -> Captured:
+        return self._decoded(kept, len(kept) == total), int(total)
 
     def _output(self, out: Any, timeout_ms: int) -> int:
         if self._handlers:
@@ -244,15 +247,15 @@ class Life:
         return self._call("output", timeout_ms, out)
 
 
-def completed(life: Life, options: Options, check: bool, max_output: int) -> "Completed":
+def completed(life: Life, options: Options, check: bool, captured: Sequence[Captured]) -> "Completed":
     """What run and exec return; raises where check asks for it."""
-    stdout, stderr = life._collect(max_output)
+    (stdout, _), (stderr, _) = captured
     exit = life.exit
     if check and exit.cause == "timeout":
         raise errors.TimeoutExpired(life.args, options.c.timeout_ms / 1000, stdout, stderr, exit)
     if check and not exit:
         raise errors.CalledProcessError(exit, life.args, stdout, stderr)
-    return Completed(life.args, exit, stdout, stderr)
+    return Completed(life.args, exit, captured)
 
 
 class Completed:
@@ -260,13 +263,19 @@ class Completed:
 
     :ivar args: what was run; None: the image's own command
     :ivar returncode: as ``$?`` in a shell has it: 128 + signal where one ended it
-    :ivar stdout: what was captured, else None
+    :ivar stdout: what was captured and kept (max_output), bytes or, with text, str; None: nothing was captured
     :ivar stderr: the same
+    :ivar stdout_total: how many bytes it wrote; more than were kept where max_output cut it
+    :ivar stderr_total: the same
     :ivar exit: how it ended, and what it has used
     """
 
-    def __init__(self, args: Any, exit: Exit, stdout: Any, stderr: Any) -> None:
-        self.args, self.exit, self.stdout, self.stderr = args, exit, stdout, stderr
+    def __init__(self, args: Any, exit: Exit, captured: Sequence[Captured]) -> None:
+        """captured: of stdout and of stderr what was kept, and how many bytes it was."""
+        self.args, self.exit = args, exit
+        self.stdout: Any
+        self.stderr: Any
+        (self.stdout, self.stdout_total), (self.stderr, self.stderr_total) = captured
         self.returncode = exit.status
 
     def check_returncode(self) -> None:

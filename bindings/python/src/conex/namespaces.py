@@ -6,7 +6,8 @@ import socket
 from typing import TYPE_CHECKING, Any, Optional
 
 from ._conex import ffi, lib
-from ._low import Text, call, encoded, made
+from ._low import call, encoded, made
+from .keywords import Text
 from .options import namespace_bits
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ class Namespaces:
     def create(self, kind: str, pin: Optional[Text] = None) -> Namespace:
         """Makes one without a process: "net", "ipc", "uts", "mount", "cgroup", "time". pin: a file to bind it to."""
         c = made("conex_namespace *", lambda *a: lib.conex_namespace_create(
-            self._context._c, namespace_bits(kind), ffi.NULL if pin is None else encoded(pin), *a))
+            self._context._open, namespace_bits(kind), ffi.NULL if pin is None else encoded(pin), *a))
         return Namespace(c)
 
     def open(self, path: Text) -> Namespace:
         """A handle on one that exists, by a file like /proc/PID/ns/net or a pin."""
-        return Namespace(made("conex_namespace *", lambda *a: lib.conex_namespace_open(self._context._c, encoded(path), *a)))
+        return Namespace(made("conex_namespace *", lambda *a: lib.conex_namespace_open(self._context._open, encoded(path), *a)))

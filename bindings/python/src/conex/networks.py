@@ -24,16 +24,17 @@ class Network:
     def inspect(self) -> dict[str, Any]:
         """{"name", "driver", "subnets", "internal", "mtu", "members": [{"container", "addresses"}] ...}"""
         value: dict[str, Any] = taken_json(made("char *", lambda *a: lib.conex_network_json(
-            self.context._c, encoded(self.name), *a)))
+            self.context._open, encoded(self.name), *a)))
         return value
 
     def policy(self, policy: Union[None, str, Mapping[str, Any]]) -> None:
         """Says which members may talk to which, as conex_network_policy(3) has it; None removes it."""
         text = policy if policy is None or isinstance(policy, str) else json.dumps(policy)
-        call(lib.conex_network_policy, self.context._c, encoded(self.name), ffi.NULL if text is None else encoded(text))
+        call(lib.conex_network_policy, self.context._open, encoded(self.name), ffi.NULL if text is None else encoded(text))
 
     def delete(self) -> None:
-        call(lib.conex_network_delete, self.context._c, encoded(self.name))
+        """Deletes it. Raises :class:`conex.BusyError` while it has members."""
+        call(lib.conex_network_delete, self.context._open, encoded(self.name))
         self.context._networks.discard(self.name)
 
     def __enter__(self) -> "Network":
@@ -63,7 +64,7 @@ class Networks:
         o.flags = (lib.CONEX_NETWORK_INTERNAL if internal else 0) | (lib.CONEX_NETWORK_EXISTING if existing else 0)
         o.driver, o.parent, o.range = memory.text(driver), memory.text(parent), memory.text(range)
         o.subnets, o.gateways, o.mtu = memory.texts(subnets), memory.texts(gateways), mtu
-        call(lib.conex_network_create, self._context._c, encoded(name), o)
+        call(lib.conex_network_create, self._context._open, encoded(name), o)
         if not keep and not existing:
             self._context._networks.add(name)
         return Network(self._context, name)
@@ -75,8 +76,9 @@ class Networks:
         return network
 
     def list(self) -> "list[Network]":
+        """All of them."""
         ret = ffi.new("char ***")
-        count = call(lib.conex_network_list, self._context._c, ret)
+        count = call(lib.conex_network_list, self._context._open, ret)
         return [Network(self._context, name) for name in taken_list(ret[0], count)]
 
     def __iter__(self) -> Iterator[Network]:
@@ -90,7 +92,8 @@ class Networks:
         o.size = ffi.sizeof("struct conex_veth_options")
         o.host_name, o.host_address, o.name = memory.text(host_name), memory.text(host_address), memory.text(name)
         o.address, o.gateway, o.ns = memory.text(address), memory.text(gateway), namespace._c
-        call(lib.conex_veth_create, self._context._c, o)
+        call(lib.conex_veth_create, self._context._open, o)
 
     def veth_delete(self, host_name: str) -> None:
-        call(lib.conex_veth_delete, self._context._c, encoded(host_name))
+        """Deletes a pair by the name of its end here."""
+        call(lib.conex_veth_delete, self._context._open, encoded(host_name))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Optional, Tuple, Union
 
 from ._conex import ffi, lib
 from ._low import Memory, call, encoded, milliseconds, size, text
+from .keywords import DEVNULL, HOST, PIPE, STDOUT, Args, Env, MountLike, Size, Stdio
 from .networks import Network
 
 if TYPE_CHECKING:
@@ -16,26 +16,8 @@ if TYPE_CHECKING:
     from .namespaces import Namespace
     from .spec import Spec
 
-PIPE = subprocess.PIPE
-STDOUT = subprocess.STDOUT
-DEVNULL = subprocess.DEVNULL
-
-
 Published = Tuple[str, int, str]    # address, port, protocol
 
-
-class _Host:
-    def __repr__(self) -> str:
-        return "conex.HOST"
-
-
-HOST = _Host()              #: this process's own stdin, stdout or stderr
-
-Stdio = Union[None, int, _Host, Any]
-Args = Union[str, bytes, "os.PathLike[str]", Sequence[Union[str, bytes, "os.PathLike[str]"]], None]
-Size = Union[int, str]
-Env = Union[Mapping[str, str], Iterable[str]]
-MountLike = Union[str, Mapping[str, str], Sequence[str]]
 
 _NAMESPACES = {"mount": 1, "pid": 2, "net": 4, "network": 4, "ipc": 8, "uts": 16, "user": 32, "cgroup": 64, "time": 128,
                "all": 255}

@@ -6,7 +6,8 @@ import json
 from typing import Any, Mapping, Union
 
 from ._conex import ffi, lib
-from ._low import Text, call, encoded, made, taken, taken_json
+from ._low import call, encoded, made, taken, taken_json
+from .keywords import Text
 
 
 class Spec:
@@ -42,6 +43,7 @@ class Spec:
         return self.get(pointer)
 
     def as_dict(self) -> dict[str, Any]:
+        """All of it."""
         value: dict[str, Any] = self.get("")
         return value
 
