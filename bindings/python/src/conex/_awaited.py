@@ -30,7 +30,7 @@ class _Awaited:
     sync: Any
 
     def __init__(self, context: "Context", sync: Life) -> None:
-        self.context = context
+        self.context: "Context" = context
         self.sync = sync
         self._ends: Dict[int, Any] = {}
 
@@ -294,7 +294,8 @@ class Job:
     """Bytes on their way: ``async for progress in job``, ``await job.result()``."""
 
     def __init__(self, context: "Context", sync: _Job) -> None:
-        self.context, self.sync = context, sync
+        self.context: "Context" = context
+        self.sync: _Job = sync
 
     def progress(self) -> Progress:
         """How far it is now."""

@@ -59,10 +59,12 @@ class Memory:
         self.held: list[Any] = []
 
     def keep(self, value: Any) -> Any:
+        """Holds it, and returns it."""
         self.held.append(value)
         return value
 
     def text(self, value: Optional[Text]) -> Any:
+        """A C string; None: NULL."""
         return ffi.NULL if value is None else self.keep(ffi.new("char[]", encoded(value)))
 
     def texts(self, values: Optional[Iterable[Text]]) -> Any:

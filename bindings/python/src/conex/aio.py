@@ -20,10 +20,10 @@ from ._awaited import Container, Job, Process, completed
 from ._streams import Reader, Writer
 from .broker import Syscall, answer
 from .cgroups import Cgroups
-from .container import capturing, split
+from .container import Container as _Container, capturing, split
 from .context import Containers, Context as _Context, Event, Plan as _Plan, _command
 from .images import Images as _Images
-from .keywords import Args, ImageOptions, LaunchOptions, PlanOptions, RunOptions, Text, described
+from .keywords import Args, File, ImageOptions, LaunchOptions, PlanOptions, RunOptions, Text, described
 from .life import Completed
 from .namespaces import Namespaces
 from .networks import Networks
@@ -68,12 +68,12 @@ class Images:
         return Job(self._context, self.sync.unpack(image, directory, **options))
 
     @described(ImageOptions)
-    def load(self, source: Union[int, Text, Any], image: str, **options: Unpack[ImageOptions]) -> Job:
+    def load(self, source: Union[Text, File], image: str, **options: Unpack[ImageOptions]) -> Job:
         """Brings an image out of an archive or a layout: a path, a file or a descriptor."""
         return Job(self._context, self.sync.load(source, image, **options))
 
     @described(ImageOptions)
-    def save(self, image: str, target: Union[int, Text, Any], **options: Unpack[ImageOptions]) -> Job:
+    def save(self, image: str, target: Union[Text, File], **options: Unpack[ImageOptions]) -> Job:
         """Writes an image as an OCI layout: a tar into a path, file or descriptor, or into a directory that is there."""
         return Job(self._context, self.sync.save(image, target, **options))
 
@@ -109,7 +109,8 @@ class Plan:
     """Compiled once, launched often."""
 
     def __init__(self, context: "Context", sync: _Plan) -> None:
-        self.context, self.sync = context, sync
+        self.context: "Context" = context
+        self.sync: _Plan = sync
 
     @described(LaunchOptions)
     async def start(self, args: Args = None, **options: Unpack[LaunchOptions]) -> Container:
@@ -139,8 +140,8 @@ class Context:
 
     def __init__(self, sync: _Context, alone: bool, close_timeout: float) -> None:
         """alone: nobody else's containers are in its state."""
-        self.sync = sync
-        self.images = Images(self)
+        self.sync: _Context = sync
+        self.images: Images = Images(self)
         self._alone, self._close_timeout = alone, close_timeout
         self._reading = False
         self._sleepers: Set[Any] = set()
@@ -274,7 +275,7 @@ class Context:
         name, command = _command(first, args, image)
         if name is not None and name not in self.sync.images:
             await self.images.pull(name).result()
-        return await self._started(self.sync._start(command, None, name, o, here))
+        return await self._started(self.sync._start(command, None, name, o, here, _Container))
 
     async def _started(self, c: Any) -> Container:
         container = Container(self, c)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno as _errno
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Union
+from typing import TYPE_CHECKING, Any, Callable, Tuple, Union
 
 from . import errors
 from ._conex import ffi, lib
@@ -28,8 +28,8 @@ class Syscall:
 
     def __init__(self, context: "Context", c: Any) -> None:
         self._context, self._c = context, c
-        self.name = text(lib.conex_syscall_name(c))     #: "connect"
-        self.args = tuple(lib.conex_syscall_arg(c, n) for n in range(6))    #: the six registers, unsigned
+        self.name: str = text(lib.conex_syscall_name(c))        #: "connect"
+        self.args: Tuple[int, ...] = tuple(lib.conex_syscall_arg(c, n) for n in range(6))   #: the six registers, unsigned
         self.pid: int = lib.conex_syscall_pid(c)        #: the calling thread; 0: it isn't visible from here
 
     @property

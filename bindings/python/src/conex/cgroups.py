@@ -22,7 +22,8 @@ class Cgroup:
     """A cgroup of the context's parent, in every hierarchy."""
 
     def __init__(self, context: "Context", c: Any, name: str) -> None:
-        self.context, self.name = context, name
+        self.context: "Context" = context
+        self.name: str = name
         self._c = ffi.gc(c, lib.conex_cgroup_free)
 
     def fileno(self) -> int:

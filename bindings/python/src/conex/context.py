@@ -7,7 +7,7 @@ import sys
 import warnings
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar
 
 from . import errors
 from ._conex import ffi, lib
@@ -26,6 +26,7 @@ from .records import Stats
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+C = TypeVar("C", bound=Container)
 _EVENTS = {getattr(lib, n): n[len("CONEX_EVENT_"):].lower() for n in dir(lib) if n.startswith("CONEX_EVENT_")}
 
 
@@ -60,7 +61,9 @@ class Plan:
 
     def __init__(self, context: "Context", c: Any, args: Any, handlers: dict[str, Handler],
                  published: Sequence[Published]) -> None:
-        self.context, self.args, self._handlers, self._published = context, args, handlers, published
+        self.context: "Context" = context
+        self.args: Any = args
+        self._handlers, self._published = handlers, published
         self._c = ffi.gc(c, lib.conex_plan_free)
 
     @described(LaunchOptions)
@@ -149,8 +152,11 @@ class Context:
         self._networks: set[str] = set()
         self._handlers_known = False    # of system calls: somebody may have to be answered
         self._waiting: "collections.deque[Event]" = collections.deque(maxlen=10000)
-        self.containers, self.images = Containers(self), Images(self)
-        self.networks, self.namespaces, self.cgroups = Networks(self), Namespaces(self), Cgroups(self)
+        self.containers: Containers = Containers(self)
+        self.images: Images = Images(self)
+        self.networks: Networks = Networks(self)
+        self.namespaces: Namespaces = Namespaces(self)
+        self.cgroups: Cgroups = Cgroups(self)
 
     def _remember(self, value: Any) -> Any:
         handle = ffi.new_handle(value)
@@ -223,7 +229,7 @@ class Context:
         """Runs a program in a new container, waits for its end, deletes it: see :func:`conex.run`."""
         given, here = split(capturing(options, capture_output))
         o = Options(given)
-        with self._start(first, args, image, o, here) as c:
+        with self._start(first, args, image, o, here, Container) as c:
             return completed(c, o, check, c._collect(max_output))
 
     @described(RunOptions)
@@ -233,14 +239,15 @@ class Context:
         ``start(["sh", "-c", "..."], image="busybox")``, or ``start("postgres:16")`` for an image's own command.
         """
         given, here = split(options)
-        return self._start(first, args, image, Options(given), here)
+        return self._start(first, args, image, Options(given), here, Container)
 
-    def _start(self, first: Any, args: Args, image: Optional[str], o: Options, here: Mapping[str, Any]) -> Container:
+    def _start(self, first: Any, args: Args, image: Optional[str], o: Options, here: Mapping[str, Any],
+               kind: Type[C]) -> C:
         name, command = _command(first, args, image)
         self._handlers_known |= bool(o.handlers)
         c = made("conex_container *", lambda *a: lib.conex_run(
             self._open, ffi.NULL if name is None else encoded(name), o.memory.texts(command), o.c, *a))
-        return Container(self, c, command, o.published, handlers=o.handlers, **here)
+        return kind(self, c, command, o.published, handlers=o.handlers, **here)
 
     @described(PlanOptions)
     def plan(self, first: Args = None, args: Args = None, *, image: Optional[str] = None, **options: Unpack[PlanOptions]) -> Plan:

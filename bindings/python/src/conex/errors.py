@@ -101,13 +101,18 @@ class TimeoutExpired(Error, subprocess.TimeoutExpired):
     :ivar exit: the exit record; None: it goes on (a wait that ran out)
     """
 
+    stage: str = "run"
+    cmd: Any
+    timeout: float
+    output: Any
+    stderr: Any
     exit: Optional["Exit"]
 
     def __init__(self, cmd: Any, timeout: float, output: Any = None, stderr: Any = None,
                  exit: Optional["Exit"] = None) -> None:
         text = f"{_shown(cmd)}: {exit}" if exit is not None else f"{_shown(cmd)}: not within {timeout:g} s"
         OSError.__init__(self, _errno.ETIMEDOUT, text)
-        self._text, self.stage = text, "run"
+        self._text = text
         self.cmd, self.timeout, self.output, self.stderr, self.exit = cmd, timeout, output, stderr, exit
 
 
@@ -117,6 +122,11 @@ class CalledProcessError(Error, subprocess.CalledProcessError):
     :ivar exit: the exit record, which tells how it ended
     """
 
+    returncode: int
+    stage: str = "run"
+    cmd: Any
+    output: Any
+    stderr: Any
     exit: "Exit"
 
     def __init__(self, exit: "Exit", cmd: Any, output: Any = None, stderr: Any = None) -> None:
@@ -125,7 +135,7 @@ class CalledProcessError(Error, subprocess.CalledProcessError):
             last = (stderr.decode(errors="replace") if isinstance(stderr, bytes) else stderr).strip().splitlines()[-1:]
             text += "".join(f": {line}" for line in last)
         OSError.__init__(self, _errno.EREMOTEIO, text)
-        self._text, self.stage = text, "run"
+        self._text = text
         self.returncode, self.cmd, self.output, self.stderr, self.exit = exit.status, cmd, output, stderr, exit
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Op
 from . import errors
 from ._conex import ffi, lib
 from ._low import Memory, call, encoded, made, size, taken_json, taken_list, text, wait
-from .keywords import ImageOptions, Text, described
+from .keywords import File, ImageOptions, Text, described
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -105,17 +105,17 @@ class Images:
         return self._job(lib.conex_image_unpack, image, options, encoded(directory))
 
     @described(ImageOptions)
-    def load(self, source: Union[int, Text, Any], image: str, **options: Unpack[ImageOptions]) -> Job:
+    def load(self, source: Union[Text, File], image: str, **options: Unpack[ImageOptions]) -> Job:
         """Brings an image out of an archive or a layout: a path, a file or a descriptor. (conex_image_import(3))"""
         return self._with_file(source, os.O_RDONLY, lambda fd: self._job(
             lambda cx, name, *a: lib.conex_image_import(cx, fd, name, *a), image, options))
 
     @described(ImageOptions)
-    def save(self, image: str, target: Union[int, Text, Any], **options: Unpack[ImageOptions]) -> Job:
+    def save(self, image: str, target: Union[Text, File], **options: Unpack[ImageOptions]) -> Job:
         """Writes an image as an OCI layout: a tar into a path, file or descriptor, or into a directory that is there.
         (conex_image_export(3))"""
-        flags = os.O_RDONLY if not isinstance(target, int) and not hasattr(target, "fileno") and os.path.isdir(target) \
-            else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        is_directory = isinstance(target, (str, bytes, os.PathLike)) and os.path.isdir(target)
+        flags = os.O_RDONLY if is_directory else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         return self._with_file(target, flags, lambda fd: self._job(lib.conex_image_export, image, options, fd))
 
     def commit(self, container: "Container", image: str, config: Union[None, str, Mapping[str, Any]] = None) -> Job:
@@ -169,8 +169,8 @@ class Images:
         o = _options(given, memory)
         return Job(self._context, made("conex_job *", lambda *a: function(self._context._open, encoded(image), *args, o, *a)))
 
-    def _with_file(self, file: Union[int, Text, Any], flags: int, start: Callable[[int], Job]) -> Job:
-        if isinstance(file, int) or hasattr(file, "fileno"):
+    def _with_file(self, file: Union[Text, File], flags: int, start: Callable[[int], Job]) -> Job:
+        if not isinstance(file, (str, bytes, os.PathLike)):
             return start(file if isinstance(file, int) else file.fileno())
         fd = os.open(file, flags | os.O_CLOEXEC, 0o666)
         try:

@@ -1,7 +1,7 @@
 """The keywords of run, start, plan, exec and popen: types for checkers, and a line each for help().
 
-This is the one place that describes them. A checker sees them through ``**options: Unpack[RunOptions]``; :func:`described` adds them
-to a function's signature and docstring. Which of them a call takes is the library's word: struct conex_run_options.
+This is the one place that describes them. A checker sees them through ``**options: Unpack[RunOptions]``; :func:`described` adds
+them to a function's signature and docstring. Which of them a call takes is the library's word: struct conex_run_options.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import functools
 import inspect
 import os
 import subprocess
-from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple, TypedDict, TypeVar, Union
+from typing import (TYPE_CHECKING, Annotated, Any, Callable, Iterable, List, Mapping, Optional, Protocol, Sequence, Tuple,
+                    TypedDict, TypeVar, Union)
 
 if TYPE_CHECKING:
-    from typing_extensions import Annotated
-
     from .broker import Handler
     from .namespaces import Namespace
     from .networks import Network
@@ -35,13 +34,22 @@ class Host:
 
 HOST = Host()
 
+class HasFileno(Protocol):
+    """A file, a socket: what has a descriptor."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        ...
+
+
 Text = Union[str, bytes, "os.PathLike[str]"]
+File = Union[int, HasFileno]
 Args = Union[Text, Sequence[Text], None]
 Size = Union[int, str]
 Env = Union[Mapping[str, str], Iterable[str]]
 MountLike = Union[str, Mapping[str, str], Sequence[Optional[str]]]
 #: PIPE, STDOUT (stderr only), DEVNULL, HOST, a descriptor, or a file that has one
-Stdio = Union[None, int, Host, Any]
+Stdio = Union[None, File, Host]
 
 
 class LimitOptions(TypedDict, total=False):
@@ -78,7 +86,7 @@ class ProgramOptions(StreamOptions, total=False):
     input: Annotated[Union[None, bytes, bytearray, memoryview, str], "all of its stdin"]
     timeout: Annotated[Optional[float], "seconds, then all of it is killed"]
     tty: Annotated[Optional[bool], "its stdin, stdout and stderr are one new terminal"]
-    pass_fds: Annotated[Optional[Iterable[Any]], "files or descriptors: its 3, 4 ..."]
+    pass_fds: Annotated[Optional[Iterable[File]], "files or descriptors: its 3, 4 ..."]
     nowait: Annotated[Optional[bool], "don't wait for its execve: news says how that went"]
 
 

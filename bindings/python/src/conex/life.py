@@ -272,11 +272,13 @@ class Completed:
 
     def __init__(self, args: Any, exit: Exit, captured: Sequence[Captured]) -> None:
         """captured: of stdout and of stderr what was kept, and how many bytes it was."""
-        self.args, self.exit = args, exit
-        self.stdout: Any
-        self.stderr: Any
-        (self.stdout, self.stdout_total), (self.stderr, self.stderr_total) = captured
-        self.returncode = exit.status
+        self.args: Any = args
+        self.exit: Exit = exit
+        self.returncode: int = exit.status
+        self.stdout: Any = captured[0][0]
+        self.stdout_total: int = captured[0][1]
+        self.stderr: Any = captured[1][0]
+        self.stderr_total: int = captured[1][1]
 
     def check_returncode(self) -> None:
         """Raises :class:`CalledProcessError` unless it ended by itself, with 0."""

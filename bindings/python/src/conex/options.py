@@ -30,8 +30,8 @@ class Options:
     knows them; None is as if one weren't there."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        self.memory = Memory()
-        self.c = ffi.new("struct conex_run_options *")
+        self.memory: Memory = Memory()
+        self.c: Any = ffi.new("struct conex_run_options *")
         self.c.size = ffi.sizeof("struct conex_run_options")
         self.handlers: dict[str, "Handler"] = {}
         self.published: list[Published] = []
@@ -177,6 +177,7 @@ def limits_struct(given: Mapping[str, Any], memory: Memory) -> Any:
 
 
 def namespace_bits(value: Union[str, Iterable[str]]) -> int:
+    """CONEX_NS_...: of "net", or of several."""
     bits = 0
     for name in [value] if isinstance(value, str) else value:
         if name not in _NAMESPACES:

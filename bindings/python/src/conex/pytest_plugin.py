@@ -15,82 +15,115 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from typing import Any, Callable, Iterator, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Protocol, TypedDict, Union
 
 import pytest
 
 import conex
+from .container import split
+from .keywords import Args, RunOptions, described
+from .options import Options
 
-Start = Callable[..., "Service"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 _SHOWN = 8000               # the last bytes of a service's log that a failure shows
 _alive: "List[Service]" = []
 
 
-class Service:
-    """A container with a log; all else is :class:`conex.Container`'s."""
+class Health(TypedDict, total=False):
+    """When a service can be used: all that is named here is so."""
 
-    def __init__(self, container: conex.Container, log: int, name: str) -> None:
-        self.container, self._log, self.name = container, log, name
+    exec: Args                      # a command in it ends with 0
+    port: int                       # it answers
+    log: str                        # this was written
+    interval: Union[float, str]     # how often one looks: 0.1, "100ms"
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.container, name)
+
+class Service(conex.Container):
+    """A container whose output goes to a log."""
+
+    name = ""               #: the image, or the program
+    _log = -1
 
     def logs(self) -> str:
         """All that it has written so far, stdout and stderr."""
-        size = os.fstat(self._log).st_size
-        return os.pread(self._log, size, 0).decode(errors="replace")
+        return self._read(0).decode(errors="replace")
 
-    def wait_until_ready(self, health: Mapping[str, Any], timeout: float) -> None:
-        """Until all that health names is so: "exec" ends with 0, "port" answers, "log" has been written."""
-        unknown = set(health) - {"exec", "port", "log", "interval"}
+    def _read(self, start: int) -> bytes:
+        return os.pread(self._log, max(0, self._size() - start), start)
+
+    def _size(self) -> int:
+        return os.fstat(self._log).st_size
+
+    def wait_until_ready(self, health: Health, timeout: float) -> None:
+        """Until all that health names is so. Raises :class:`conex.TimeoutExpired`, or :class:`conex.CalledProcessError` where it
+        ends before; both have what it wrote as their output."""
+        unknown = set(health) - set(Health.__annotations__)
         if unknown:
-            raise TypeError(f"health: {sorted(unknown)[0]!r} isn't one of exec, port, log, interval")
+            raise TypeError(f"health: {sorted(unknown)[0]!r} isn't one of {', '.join(Health.__annotations__)}")
         end = time.monotonic() + timeout
         interval = _seconds(health.get("interval", 0.05))
-        while "log" in health and health["log"] not in self.logs():
-            if self.container.poll() is not None:
-                raise conex.CalledProcessError(self.container.exit, self.name, self.logs())
-            if time.monotonic() >= end:
-                raise conex.TimeoutExpired(self.name, timeout, self.logs())
-            time.sleep(interval)
-        self.container.wait_for(port=health.get("port"), exec=health.get("exec"), interval=interval,
-                                timeout=max(0.1, end - time.monotonic()))
+        try:
+            while health.get("log", "") not in self.logs():
+                if self.poll() is not None:
+                    raise conex.CalledProcessError(self.exit, self.name)
+                if time.monotonic() >= end:
+                    raise conex.TimeoutExpired(self.name, timeout)
+                time.sleep(interval)
+            self.wait_for(port=health.get("port"), exec=health.get("exec"), interval=interval, timeout=max(0.1, end - time.monotonic()))
+        except (conex.CalledProcessError, conex.TimeoutExpired) as e:
+            e.output = self.logs()
+            raise
 
     def close(self) -> None:
         """Deletes the container. What it wrote stays readable until the service is forgotten."""
         if self in _alive:
             _alive.remove(self)
-        self.container.delete()
-
-    def __enter__(self) -> "Service":
-        return self
+        self.delete()
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:
-        os.close(self._log)
+        if self._log >= 0:
+            os.close(self._log)
 
 
-def _seconds(value: Any) -> float:
-    """0.1, "100ms", "2s"."""
+class Start(Protocol):
+    """What the fixtures are: call it to start a service."""
+
+    def __call__(self, first: Args, args: Args = None, *, image: Optional[str] = None, health: Optional[Health] = None,
+                 ready: float = 30, **options: Unpack[RunOptions]) -> Service:
+        ...
+
+
+def _seconds(value: Union[float, str]) -> float:
     if not isinstance(value, str):
         return float(value)
     return float(value[:-2]) / 1000 if value.endswith("ms") else float(value.rstrip("s"))
 
 
+def _started(cx: conex.Context, first: Args, args: Args, image: Optional[str], options: Any) -> Service:
+    log = os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        given, here = split({**options, "stdout": log, "stderr": conex.STDOUT})
+        service = cx._start(first, args, image, Options(given), here, Service)
+    except BaseException:
+        os.close(log)
+        raise
+    service._log, service.name = log, str(image or (first if isinstance(first, str) else service.args[0]))
+    return service
+
+
 def _services(cx: conex.Context) -> Iterator[Start]:
     started: List[Service] = []
 
-    def start(first: Any, args: Any = None, *, health: Optional[Mapping[str, Any]] = None, ready: float = 30,
-              **options: Any) -> Service:
-        log = os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            container = cx.start(first, args, stdout=log, stderr=conex.STDOUT, **options)
-        except BaseException:
-            os.close(log)
-            raise
-        service = Service(container, log, str(options.get("image") or first))
+    @described(RunOptions)
+    def start(first: Args, args: Args = None, *, image: Optional[str] = None, health: Optional[Health] = None,
+              ready: float = 30, **options: Unpack[RunOptions]) -> Service:
+        """Starts a service, and waits until its health is as it should be, at most for ``ready`` seconds."""
+        service = _started(cx, first, args, image, options)
         started.append(service)
         _alive.append(service)
         if health:
@@ -117,7 +150,7 @@ def conex_service(conex_context: conex.Context) -> Iterator[Start]:
 
     ``conex_service(image_or_command, args=None, health=..., ready=30, **options)``: options as of :meth:`conex.Context.start`.
     health: {"exec": [...], "port": 5432, "log": "ready to accept", "interval": "100ms"}; ready: for so many seconds it is
-    waited for. Returns a :class:`Service`.
+    waited for. Returns a :class:`Service`, which is a :class:`conex.Container` with ``logs()``.
     """
     yield from _services(conex_context)
 
@@ -136,11 +169,13 @@ def conex_service_test(conex_context: conex.Context) -> Iterator[Start]:
 
 @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Iterator[None]:
+    """Adds to the report of a test that failed what the services that run have written."""
     outcome: Any = yield
     report = outcome.get_result()
     if report.failed:
         for service in _alive:
-            text = service.logs()
+            before = max(0, service._size() - _SHOWN)
+            text = service._read(before).decode(errors="replace")
             if text:
-                cut = "" if len(text) <= _SHOWN else f"... ({len(text) - _SHOWN} characters before)\n"
-                report.sections.append((f"conex: log of {service.name} ({service.container.id})", cut + text[-_SHOWN:]))
+                cut = f"... ({before} bytes before)\n" if before else ""
+                report.sections.append((f"conex: log of {service.name} ({service.id})", cut + text))
