@@ -195,7 +195,7 @@ const char *conex_container_address(const conex_container *c, const char *networ
 
 /* Are its interfaces as they were made? Those of CNI networks are asked of their plugins (CHECK), each of which has
  * 60 s; of our own networks the host's end has to be there. Networks whose list says disableCheck are left out.
- * Returns: 0; -ENODEV our end is gone; -EOPNOTSUPP a list of a cniVersion before 0.4.0; -ESRCH it doesn't run;
+ * Returns: 0; -ENOENT it was deleted; -ENODEV our end is gone; -EOPNOTSUPP a list of a cniVersion before 0.4.0; -ESRCH it doesn't run;
  * -EBUSY another thread is at it; what a plugin said, in its words: -EINVAL -ESRCH -EIO -EBADMSG -EAGAIN
  * -ECANCELED; -ETIMEDOUT it was killed; the usual.
  * Threads: any. Since: 0.1 */
@@ -220,7 +220,7 @@ int conex_container_json(conex_container *c, char **ret_json, conex_error **err)
 
 /* The specification it was made of, whoever launched it: all layers merged.
  * Owner: *ret is the caller's: conex_spec_free.
- * Returns: 0; the usual.
+ * Returns: 0; -ENOENT it was deleted: it is forgotten then; the usual.
  * Threads: any. Since: 0.1 */
 int conex_container_spec(conex_container *c, conex_spec **ret, conex_error **err);
 

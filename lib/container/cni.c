@@ -549,7 +549,8 @@ int conex_container_check_networks(conex_container *c, conex_error **err)
 	if (r < 0)
 		return r;
 	c->refs++;
-	r = cx_container_check_links(c, err);
+	r = c->task.state == CONEX_DELETED ? cx_fail(err, CONEX_STAGE_RUN, -ENOENT, NULL, NULL, "container %s was deleted", c->id)
+		: cx_container_check_links(c, err);
 	if (r == 0)
 		r = check(c, err);
 	cx_task_let_go(&c->task);

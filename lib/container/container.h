@@ -52,7 +52,7 @@ struct cx_task {
 	int pidfd;                      /* -1: not asked for yet */
 	int stdio[3];                   /* our ends; -1. With a pty stdio[0] is its master */
 	void *data;
-	conex_plan *plan;               /* counted; NULL: another process's container */
+	conex_plan *plan;               /* counted; NULL: another process's container, or gone */
 	int64_t started_ns;             /* CLOCK_MONOTONIC */
 	int seen;                       /* released: somebody here knows that it ended (cx_task_seen) */
 	struct conex_exit exit;         /* once EXITED */
@@ -139,6 +139,7 @@ struct cx_containers {
 /* task.c */
 void cx_task_init(struct cx_task *t, enum cx_task_kind kind, conex *cx);
 void cx_task_close(struct cx_task *t);
+void cx_task_forget_plan(struct cx_task *t);            /* locked; it is gone */
 void cx_task_register(struct cx_task *t);
 void cx_task_unregister(struct cx_task *t);
 struct cx_task *cx_task_find(conex *cx, uint64_t id);

@@ -31,7 +31,7 @@ static int is_hosts(const conex_container *c, int process)
 	struct stat its, ours;
 
 	if (fstatat(process, "ns/net", &its, 0) < 0 || stat("/proc/self/ns/net", &ours) < 0)
-		return !cx_spec_namespace(c->spec ? c->spec : c->task.plan->spec, "network");
+		return !cx_spec_namespace(c->spec ? c->spec : c->task.plan ? c->task.plan->spec : NULL, "network");
 	return its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
 }
 

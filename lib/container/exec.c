@@ -3,11 +3,6 @@
 #include "base/options.h"
 #include "namespace/compile.h"
 
-static json_t *spec_of(const conex_container *c)
-{
-	return c->task.plan ? c->task.plan->spec : c->spec;
-}
-
 /* Into a user's scope the kernel lets only who comes from within his manager's cgroup. */
 static unsigned how_to_exec(const conex_container *c)
 {
@@ -16,7 +11,7 @@ static unsigned how_to_exec(const conex_container *c)
 
 /* The namespaces that the container was given by handle count as its own here: they are joined through it. */
 static int exec_plan(conex_container *c, const char *const *args, const struct conex_run_options *o,
-	conex_plan **ret, conex_error **err)
+	const conex_plan *of, conex_plan **ret, conex_error **err)
 {
 	conex_plan *p = calloc(1, sizeof *p);
 	int r;
@@ -26,9 +21,9 @@ static int exec_plan(conex_container *c, const char *const *args, const struct c
 	p->refs = 1;
 	p->cx = cx_context_ref(c->task.cx);
 	p->join = calloc(1, sizeof(*p->join));
-	r = p->join ? cx_options_exec_spec(spec_of(c), args, o, &p->spec, err) : cx_fail_memory(err);
+	r = p->join ? cx_options_exec_spec(of ? of->spec : c->spec, args, o, &p->spec, err) : cx_fail_memory(err);
 	if (r == 0)
-		r = cx_plan_compile(c->task.cx, p->spec, how_to_exec(c), c->task.plan ? c->task.plan->join : NULL, &p->bytes, NULL, err);
+		r = cx_plan_compile(c->task.cx, p->spec, how_to_exec(c), of ? of->join : NULL, &p->bytes, NULL, err);
 	if (r == 0) {
 		*ret = p;
 		return 0;
@@ -103,13 +98,18 @@ static int launch_process(conex_process *p, const struct conex_run_options *o, c
 static int execute(conex_container *c, const char *const *args, const struct conex_run_options *o,
 	conex_process **ret, conex_error **err)
 {
-	conex_plan *plan;
+	conex_plan *plan, *of;          /* its own, which another thread may take away meanwhile */
 	conex_process *p;
 	int r = how_to_exec(c) & CX_COMPILE_PLACED ? cx_placing_connect(c->task.cx, err) : 0;
 
-	if (r == 0)
-		r = exec_plan(c, args, o, &plan, err);
-
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&c->task.cx->lock);
+	of = c->task.plan ? cx_plan_ref(c->task.plan) : NULL;
+	pthread_mutex_unlock(&c->task.cx->lock);
+	r = of || c->spec ? exec_plan(c, args, o, of, &plan, err)
+		: cx_fail(err, CONEX_STAGE_RUN, -ENOENT, NULL, NULL, "container %s was deleted", c->id);
+	conex_plan_free(of);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&c->task.cx->lock);

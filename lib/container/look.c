@@ -54,9 +54,13 @@ int conex_container_spec(conex_container *c, conex_spec **ret, conex_error **err
 	int r = spec ? cx_context_lock(c->task.cx, err) : cx_fail_memory(err);
 
 	if (r == 0) {
-		spec->root = json_deep_copy(c->task.plan ? c->task.plan->spec : c->spec);
+		const json_t *of = c->task.plan ? c->task.plan->spec : c->spec;
+
+		spec->root = of ? json_deep_copy(of) : NULL;
 		cx_context_unlock(c->task.cx);
-		if (!spec->root)
+		if (!of)
+			r = cx_fail(err, CONEX_STAGE_RUN, -ENOENT, NULL, NULL, "container %s was deleted", c->id);
+		else if (!spec->root)
 			r = cx_fail_memory(err);
 	}
 	if (r < 0)

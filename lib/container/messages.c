@@ -156,6 +156,7 @@ static void ended(struct cx_task *t)
 		cx_container_ended((conex_container *)t);
 	} else {
 		t->state = CONEX_EXITED;        /* its pid stays readable: for a file of it */
+		cx_task_forget_plan(t);
 		cx_task_post(t, CONEX_EVENT_EXITED);
 	}
 	cx_task_unregister(t);

@@ -27,6 +27,16 @@ void cx_task_close(struct cx_task *t)
 	cx_context_unref(t->cx);
 }
 
+/* What it was made of is the most of its memory, and holds on to its image: unread news of what is gone mustn't. A timeline's
+ * names are in there. */
+void cx_task_forget_plan(struct cx_task *t)
+{
+	if (t->flags & CONEX_RUN_TIMELINE)
+		return;
+	cx_plan_unref(t->plan);
+	t->plan = NULL;
+}
+
 void cx_task_register(struct cx_task *t)
 {
 	struct cx_task **bucket = &t->cx->containers->tasks[t->id % CX_TASK_BUCKETS];

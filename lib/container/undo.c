@@ -191,8 +191,13 @@ static int play_foreign(conex_container *c)
 
 void cx_container_gone(conex_container *c)
 {
+	const char *root = c->task.plan ? cx_json_text(c->task.plan->spec, "root.path") : NULL;
+
 	c->undo_later = 0;
 	c->task.state = CONEX_DELETED;
+	if (!c->bundle && root)
+		c->bundle = strdup(root);       /* for conex_container_json, which does without */
+	cx_task_forget_plan(&c->task);
 	cx_task_seen(&c->task);
 	cx_task_post(&c->task, CONEX_EVENT_DELETED);
 	cx_container_list_remove(c);

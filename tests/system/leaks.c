@@ -166,6 +166,53 @@ TEST(many_launches)
 	free(state);
 }
 
+/* Who asks for events, and reads them late: each holds its container's record, and no longer what it was made of. */
+TEST(unread_news)
+{
+	struct conex_run_options o = { .size = sizeof o, .rootfs = place.root };
+	struct conex_event e = { .size = sizeof e };
+	enum { COUNT = 100 };
+	conex *cx = NULL;
+	int deleted = 0, status;
+	long heap = 0;
+
+	FINE(conex_open(NULL, &cx, &err));
+	CHECK(conex_fd(cx) >= 0);
+	for (int n = 0; n < 2 * COUNT; n++) {
+		conex_container *c = NULL;
+
+		if (n == COUNT)
+			heap = (long)mallinfo2().uordblks;
+		FINE(conex_run(cx, NULL, CONEX_STRINGS("/bin/sh", "-c", "exit 7"), &o, &c, &err));
+		FINE(conex_container_wait(c, -1, &status, &err));
+		CHECK_INT(conex_container_delete(c, -1, &err), 1);
+		conex_container_free(c);
+	}
+	heap = (long)mallinfo2().uordblks - heap;
+	printf("# %ld bytes each\n", heap / COUNT);
+	if (!getenv("SANITIZED") || !*getenv("SANITIZED"))
+		CHECK(heap / COUNT < 4096);
+	while (conex_next_event(cx, 0, &e, &err) > 0)
+		if (e.type == CONEX_EVENT_DELETED) {
+			struct conex_exit x = { .size = sizeof x };
+			conex_spec *spec = NULL;
+			char *json = NULL;
+
+			deleted++;
+			FINE(conex_container_exit(e.container, &x, &err));
+			CHECK_INT(x.code, 7);
+			FINE(conex_container_json(e.container, &json, &err));
+			CHECK(json && strstr(json, place.root));
+			free(json);
+			CHECK_INT(conex_container_spec(e.container, &spec, &err), -ENOENT);
+			CHECK_INT(conex_container_check_networks(e.container, &err), -ENOENT);
+		}
+	CHECK_INT(deleted, 2 * COUNT);
+	conex_error_free(err);
+	err = NULL;
+	conex_close(cx);
+}
+
 static void *open_contexts(void *count)
 {
 	struct conex_run_options o = { .size = sizeof o, .rootfs = place.root, .id = name };
@@ -214,6 +261,7 @@ static void tests(void)
 {
 	snprintf(name, sizeof name, "leak%d", (int)getpid());
 	RUN(many_launches);
+	RUN(unread_news);
 	RUN(many_contexts);
 }
 

@@ -8,7 +8,6 @@ import pytest
 
 import conex
 from conex import aio
-from conftest import descriptors
 
 
 def with_asyncio(work):
@@ -183,14 +182,3 @@ def test_events_and_plans(run, root):
                 types.add(e.type)
             assert types == {"started", "exited", "deleted"}
     run(main())
-
-
-def test_nothing_leaks(root):
-    async def main():
-        async with aio.open() as cx:
-            await cx.run(["/bin/true"], rootfs=root, capture_output=True)
-            before = descriptors()
-            for _ in range(100):
-                await cx.run(["/bin/true"], rootfs=root, capture_output=True, input=b"x")
-            assert descriptors() <= before
-    asyncio.run(main())

@@ -1,17 +1,13 @@
 """Containers that run beside us: their life, stdio, programs in them, events."""
 
-import gc
 import os
 import select
 import signal
-import threading
 import time
-import weakref
 
 import pytest
 
 import conex
-from conftest import descriptors
 
 
 def test_life(sh):
@@ -184,37 +180,6 @@ def test_oom_event(cx, root):
         assert next(e for e in cx.events(30) if e.type == "oom").container is c and c.exit.oom_kills
 
 
-def test_ctrl_c_while_waiting(sh):
-    c = sh("sleep 1000")
-    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        c.wait()
-    assert c.state == "running"
-
-
-def test_gil_is_released(sh):
-    c = sh("sleep 0.3")
-    counted = []
-    t = threading.Thread(target=lambda: counted.append(c.wait()))
-    t.start()
-    n = 0
-    while t.is_alive():
-        n += 1
-    assert n > 1000 and counted[0].code == 0
-
-
-def test_many_threads(cx, root):
-    done = []
-
-    def work(n):
-        r = cx.run(["/bin/sh", "-c", f"echo {n}"], rootfs=root, capture_output=True, text=True)
-        done.append((n, r.stdout))
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(20)]
-    [t.start() for t in threads]
-    [t.join() for t in threads]
-    assert sorted(done) == [(n, f"{n}\n") for n in range(20)]
-
-
 def test_use_after_close(root):
     cx = conex.open()
     c = cx.start(["/bin/sleep", "1000"], rootfs=root)
@@ -226,74 +191,3 @@ def test_use_after_close(root):
         with pytest.raises(conex.ClosedError):
             call()
     assert c.delete()
-
-
-def test_forked_copy(cx, sh):
-    c = sh("sleep 1000")
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            c.wait(0)
-        except conex.ForkedError:
-            code = 0
-        try:
-            cx.close()
-            with conex.open() as own:           # a copy may open one of its own
-                code = code or (own.keeper_pid != 0)
-        except BaseException:
-            code = 2
-        os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert c.state == "running" and c.exec(["/bin/true"]).exit
-
-
-def test_default_context_in_a_fork(root):
-    conex.run(["/bin/true"], rootfs=root)
-    pid = os.fork()
-    if pid == 0:
-        ok = 1
-        try:
-            ok = conex.run(["/bin/true"], rootfs=root).returncode
-            conex.default().close()
-        finally:
-            os._exit(ok)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert conex.run(["/bin/true"], rootfs=root).exit
-
-
-def test_nothing_leaks(cx, root):
-    for _ in range(20):
-        cx.run(["/bin/true"], rootfs=root, capture_output=True)
-    list(cx.events(0))
-    gc.collect()
-    before, objects = descriptors(), len(gc.get_objects())
-    for _ in range(int(os.environ.get("CONEX_PYTHON_CYCLES", "200"))):
-        with cx.start(["/bin/true"], rootfs=root, stdout=conex.PIPE) as c:
-            c.communicate()
-    list(cx.events(0))
-    one = weakref.ref(c)
-    del c
-    gc.collect()
-    assert one() is None and descriptors() <= before
-    assert len(gc.get_objects()) < objects + 200
-
-
-def test_contexts_leave_nothing(root):
-    before = descriptors()
-    for _ in range(20):
-        with conex.open() as cx:
-            cx.run(["/bin/true"], rootfs=root)
-            keeper = cx.keeper_pid
-        end = time.monotonic() + 10
-        while os.path.exists(f"/proc/{keeper}/exe") and time.monotonic() < end:
-            time.sleep(0.01)
-        assert not os.path.exists(f"/proc/{keeper}/exe")
-    assert descriptors() == before
-
-
-def test_log(root):
-    lines = []
-    with conex.open(log=lambda level, line: lines.append((level, line))) as cx:
-        cx.run(["/bin/true"], rootfs=root)
-    assert all(isinstance(level, int) and isinstance(line, str) for level, line in lines)
