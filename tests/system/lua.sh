@@ -1,11 +1,15 @@
 #!/bin/bash
 # The Lua module as it was built, in every Lua that is here: bindings/lua/tests/all.lua.
-# shellcheck disable=SC2154 # box: of box.sh
+# shellcheck disable=SC2154 # box: of box.sh; preload: of sanitized.sh
 # shellcheck source=/dev/null
 . "$CX_SRCDIR/tests/system/box.sh"
+# shellcheck source=/dev/null
+. "$CX_SRCDIR/tests/system/sanitized.sh"
 built=$CX_BUILDDIR/bindings/lua
 [ -e "$built/built" ] || skip_all "the module isn't built here: configure says why"
 make_box
+with_sanitizer "$box"
+[ ${#preload[@]} = 0 ] || export CONEX_LUA_CYCLES=${CONEX_LUA_CYCLES:-100}
 here=$CX_SRCDIR/bindings/lua
 export LD_LIBRARY_PATH=$CX_BUILDDIR/.libs CONEX_WORKER=${CONEX_WORKER:-$CX_BUILDDIR/conex-worker}
 images=
@@ -15,7 +19,7 @@ images=
 in_lua() {
 	local program=$1 line
 	command -v "$program" >/dev/null && [ -d "$built/$2" ] || return
-	LUA_PATH="$here/?.lua;$here/tests/?.lua;;" LUA_CPATH="$built/$2/?.so;;" "$program" "$here/tests/all.lua" "$box/root" ${images:+"$images"} >"$box/said" 2>&1
+	LUA_PATH="$here/?.lua;$here/tests/?.lua;;" LUA_CPATH="$built/$2/?.so;;" "${preload[@]}" "$program" "$here/tests/all.lua" "$box/root" ${images:+"$images"} >"$box/said" 2>&1
 	status=$?
 	[ $status = 0 ] || grep -q '^not ok' "$box/said" || echo "not ok 0 - it ended with $status" >>"$box/said"
 	while read -r line; do
@@ -38,8 +42,9 @@ in_lua luajit 5.1
 # The orchestrating example says what it did.
 orchestrate() {
 	local out
-	out=$(LUA_PATH="$here/?.lua;;" LUA_CPATH="$built/5.4/?.so;;" lua5.4 "$here/examples/orchestrate.lua" "$box/root") || return
+	out=$(LUA_PATH="$here/?.lua;;" LUA_CPATH="$built/5.4/?.so;;" "${preload[@]}" lua5.4 "$here/examples/orchestrate.lua" "$box/root") || return
 	has "$out" '^all is up' '^web 1: 200' '^web 3: 200' '^done: 4 containers'
 }
 [ ! -d "$built/5.4" ] || check orchestrate orchestrate
+[ ${#preload[@]} = 0 ] || check "no error or leak of the library under ASan" faults "$box"
 finish

@@ -395,7 +395,7 @@ test("nothing leaks", function()
   while cx:next_event(0) do end
   collectgarbage() collectgarbage()
   local before, memory = descriptors(), collectgarbage("count")
-  for _ = 1, tonumber(os.getenv("CONEX_LUA_CYCLES") or 100) do cycle() end
+  for _ = 1, tonumber(os.getenv("CONEX_LUA_CYCLES") or 1000) do cycle() end
   while cx:next_event(0) do end
   collectgarbage() collectgarbage()
   is(descriptors() <= before, true)

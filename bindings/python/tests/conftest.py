@@ -1,5 +1,7 @@
 """A busybox root file system for all, contexts that must leave nothing, and TAP for the project's runner."""
 
+import ctypes
+import gc
 import os
 import shutil
 import sys
@@ -74,6 +76,14 @@ def pytest_sessionfinish(session):
             if r.outcome == "failed":
                 print("".join(f"# {line}\n" for line in str(r.longrepr).splitlines()), end="", file=tap)
         print(f"1..{len(_results)}", file=tap)
+
+
+def pytest_unconfigure(config):
+    """Under ASan: what nobody has any more, now that all is closed. It goes to ASan's log: tests/system/sanitized.sh."""
+    if os.environ.get("CONEX_LEAK_CHECK") and os.environ.get("CONEX_TAP"):
+        conex.default().close()
+        gc.collect()
+        ctypes.CDLL(None)["__lsan_do_recoverable_leak_check"]()
 
 
 sys.dont_write_bytecode = True
