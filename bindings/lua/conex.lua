@@ -45,6 +45,21 @@ local function answer(raw, handler)
   if not fine then error(message, 0) end
 end
 
+-- A queue: its oldest is at first, its newest at last.
+local function get(queue)
+  local e = queue[queue.first]
+  if e == nil then return false end
+  queue[queue.first] = nil
+  queue.first = queue.first + 1
+  return e
+end
+
+local function put(queue, e)
+  queue.last = queue.last + 1
+  queue[queue.last] = e
+  if queue.last - queue.first >= MOST_EVENTS then get(queue) end
+end
+
 local function pump(cx)
   while true do
     local e = next_event(cx, 0)
@@ -53,10 +68,8 @@ local function pump(cx)
     if answers and answers[e.syscall:name()] then
       answer(e.syscall, answers[e.syscall:name()])
     else
-      local queue = queues[cx]
       if e.syscall then e.syscall = call_of(e.syscall) end
-      queue[#queue + 1] = e
-      if #queue > MOST_EVENTS then table.remove(queue, 1) end
+      put(queues[cx], e)
     end
   end
 end
@@ -511,8 +524,8 @@ end
 function Context:next_event(seconds)
   local queue = queues[self]
   return wait(self, function()
-    if #queue == 0 then pump(self) end
-    return table.remove(queue, 1) or false
+    if queue.last < queue.first then pump(self) end
+    return get(queue)
   end, seconds)
 end
 
@@ -558,7 +571,7 @@ end
 function conex.open(options)
   local cx, message, code, details = core.open(options)
   if not cx then return nil, message, code, details end
-  queues[cx] = {}
+  queues[cx] = { first = 1, last = 0 }
   return cx
 end
 
