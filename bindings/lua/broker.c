@@ -2,9 +2,36 @@
 #include "conexlua.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define CALL(L) ((conex_syscall *)cl_check(L, 1, CL_SYSCALL))
+/* NULL: it has its answer, or the context was closed, which answers all. */
+static conex_syscall *waiting(struct cl_call *c)
+{
+	if (c->life && c->life->closed)
+		c->handle.p = NULL;
+	return c->handle.p;
+}
+
+static conex_syscall *check(lua_State *L)
+{
+	conex_syscall *s = waiting(luaL_checkudata(L, 1, CL_SYSCALL));
+
+	if (!s)
+		luaL_error(L, "the system call is answered already");
+	return s;
+}
+
+#define CALL(L) check(L)
+
+void cl_push_call(lua_State *L, conex_syscall *s, int context)
+{
+	struct cl_call *c = cl_new_of(L, CL_SYSCALL, context, sizeof *c);
+
+	c->life = ((struct cl_context *)lua_touserdata(L, context))->life;
+	c->life->refs++;
+	cl_fill(L, &c->handle, s);
+}
 
 static int call_name(lua_State *L)
 {
@@ -115,7 +142,7 @@ static int call_proceed(lua_State *L)
 
 static int call_answered(lua_State *L)
 {
-	lua_pushboolean(L, cl_handle(L, 1, CL_SYSCALL)->p == NULL);
+	lua_pushboolean(L, waiting(luaL_checkudata(L, 1, CL_SYSCALL)) == NULL);
 	return 1;
 }
 
@@ -127,11 +154,14 @@ static const luaL_Reg methods[] = {
 /* Nobody has answered, and nobody can any more. */
 static int call_gc(lua_State *L)
 {
-	struct cl_handle *h = cl_handle(L, 1, CL_SYSCALL);
+	struct cl_call *c = luaL_checkudata(L, 1, CL_SYSCALL);
 
-	if (h->p)
-		conex_syscall_return(h->p, -EPERM, NULL);
-	h->p = NULL;
+	if (waiting(c))
+		conex_syscall_return(c->handle.p, -EPERM, NULL);
+	c->handle.p = NULL;
+	if (c->life && --c->life->refs == 0)
+		free(c->life);
+	c->life = NULL;
 	return 0;
 }
 

@@ -33,9 +33,15 @@ void cl_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunct
 
 struct cl_handle { void *p; };  /* NULL: closed, or answered */
 
+/* conex_close ends system calls that wait: what a context and its calls know together, counted. */
+struct cl_life { int refs, closed; };
+struct cl_context { struct cl_handle handle; struct cl_life *life; };
+struct cl_call { struct cl_handle handle; struct cl_life *life; };
+
 /* A new userdata of this type, still empty, on top of the stack: made before what it is for, so that a want of memory loses
  * nothing. owner: the stack's index of the context it lives with, which it keeps alive; 0: none. */
 struct cl_handle *cl_new(lua_State *L, const char *type, int owner);
+void *cl_new_of(lua_State *L, const char *type, int owner, size_t size);        /* one that begins with a handle; else zero */
 /* What the handle on top of the stack is for: found again by cl_known, which pushes it, 1, or nothing, 0. Returns 1 */
 int cl_fill(lua_State *L, struct cl_handle *h, void *p);
 int cl_known(lua_State *L, void *p);
@@ -75,6 +81,10 @@ uint64_t cl_size(lua_State *L, int i, const char *what);        /* a number, or 
 const char *const *cl_options(lua_State *L, struct cl_memory *m, int i, struct conex_run_options *o);
 void cl_limits(lua_State *L, struct cl_memory *m, int i, struct conex_limits *ret);
 int cl_milliseconds(lua_State *L, int i);               /* seconds on the stack, for a timeout_ms: nil is -1 */
+
+/* ---- broker.c ---- */
+
+void cl_push_call(lua_State *L, conex_syscall *s, int context);
 
 /* ---- what is registered ---- */
 

@@ -1,6 +1,7 @@
 /* Contexts: open, close, their log and their events. */
 #include "conexlua.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the log ----
@@ -74,13 +75,17 @@ static int context_open(lua_State *L)
 	struct conex_options o = { .size = sizeof o };
 	struct cl_memory *m;
 	conex_error *err = NULL;
-	struct cl_handle *h;
+	struct cl_context *h;
 	conex *cx = NULL;
 	int r;
 
 	lua_settop(L, 1);
 	m = cl_memory(L);
-	h = cl_new(L, CL_CONTEXT, 0);
+	h = cl_new_of(L, CL_CONTEXT, 0, sizeof *h);
+	h->life = calloc(1, sizeof *h->life);
+	if (!h->life)
+		return luaL_error(L, "not enough memory");
+	h->life->refs = 1;
 	if (!lua_isnil(L, 1)) {
 		luaL_checktype(L, 1, LUA_TTABLE);
 		read_texts(L, m, &o);
@@ -94,26 +99,33 @@ static int context_open(lua_State *L)
 		lua_pop(L, 1);
 	}
 	r = conex_open(&o, &cx, &err);
-	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, h, cx);
+	return r < 0 ? cl_fail(L, r, err) : cl_fill(L, &h->handle, cx);
+}
+
+static void end(struct cl_context *h)
+{
+	conex_close(h->handle.p);
+	h->handle.p = NULL;
+	if (h->life)
+		h->life->closed = 1;
 }
 
 static int context_close(lua_State *L)
 {
-	struct cl_handle *h = cl_handle(L, 1, CL_CONTEXT);
-
-	conex_close(h->p);
-	h->p = NULL;
+	end(luaL_checkudata(L, 1, CL_CONTEXT));
 	lua_pushnil(L);
-	cl_own(L, 1, lua_gettop(L));
+	cl_own(L, 1, lua_gettop(L));    /* its log */
 	return 0;
 }
 
 static int context_gc(lua_State *L)
 {
-	struct cl_handle *h = cl_handle(L, 1, CL_CONTEXT);
+	struct cl_context *h = luaL_checkudata(L, 1, CL_CONTEXT);
 
-	conex_close(h->p);
-	h->p = NULL;
+	end(h);
+	if (h->life && --h->life->refs == 0)
+		free(h->life);
+	h->life = NULL;
 	return 0;
 }
 
@@ -151,13 +163,12 @@ static void set_object(lua_State *L, const char *key, const char *type, void *p)
 	if (!p)
 		return;
 	if (!cl_known(L, p)) {
-		int container = !strcmp(type, CL_CONTAINER);
-		struct cl_handle *h;
-
-		if (!container && strcmp(type, CL_SYSCALL))
+		if (!strcmp(type, CL_CONTAINER))
+			cl_fill(L, cl_new(L, type, 1), conex_container_ref(p));
+		else if (!strcmp(type, CL_SYSCALL))
+			cl_push_call(L, p, 1);
+		else
 			return;         /* a process or job whose handle is gone */
-		h = cl_new(L, type, 1);
-		cl_fill(L, h, container ? conex_container_ref(p) : p);
 	}
 	lua_setfield(L, -2, key);
 }

@@ -63,16 +63,20 @@ void cl_own(lua_State *L, int handle, int owner)
 	lua_pop(L, 1);
 }
 
-struct cl_handle *cl_new(lua_State *L, const char *type, int owner)
+void *cl_new_of(lua_State *L, const char *type, int owner, size_t size)
 {
-	struct cl_handle *h = lua_newuserdata(L, sizeof *h);
+	void *h = memset(lua_newuserdata(L, size), 0, size);
 
-	h->p = NULL;
 	luaL_getmetatable(L, type);
 	lua_setmetatable(L, -2);
 	if (owner)
 		cl_own(L, lua_gettop(L), owner);
 	return h;
+}
+
+struct cl_handle *cl_new(lua_State *L, const char *type, int owner)
+{
+	return cl_new_of(L, type, owner, sizeof(struct cl_handle));
 }
 
 int cl_fill(lua_State *L, struct cl_handle *h, void *p)

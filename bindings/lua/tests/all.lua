@@ -311,6 +311,26 @@ test("calls as events", function()
   c:delete()
 end)
 
+test("late answers", function()
+  local other = assert(conex.open())
+  local c = assert(other:run { "/bin/mkdir", "/tmp/x", rootfs = root, ask = { "mkdir" } })
+  local e
+  repeat e = other:next_event(10) until not e or e.syscall
+  local call = e.syscall
+  is(call:answered(), false)
+  other:close()
+  is(call:answered(), true)
+  raises("answered already", call.fail, call, "EPERM")
+  call, e = nil, nil
+  collectgarbage() collectgarbage()
+  c = assert(sh("mkdir /tmp/x 2>&1; exit 7", { ask = { "mkdir" }, stdout = "pipe" }))
+  repeat e = cx:next_event(10) until not e or e.syscall
+  e = nil                                       -- refused, since nobody can answer it now
+  collectgarbage() collectgarbage()
+  is(c:output():find("not permitted") ~= nil, true) is(c:wait(10).code, 7)
+  c:delete()
+end)
+
 test("a loop", function()
   local begun = 0
   local r = conex.loop(cx, function()
