@@ -26,7 +26,7 @@ PYTHON = {"conex_error_code": "Error.errno", "conex_error_stage": "Error.stage",
           "conex_next_event": "Context.next_event, .events", "conex_spec_parse": "Spec", "conex_spec_new": "Spec",
           "conex_spec_print": "str(Spec)", "conex_plan_dump": "str(Plan)", "conex_close": "Context.close",
           "conex_job_wait": "Job.result, .done"}
-LUA = {"conex_error_code": "details.code", "conex_error_stage": "details.stage", "conex_error_object": "details.object",
+LUA = {"conex_close": "cx:close", "conex_error_code": "details.code", "conex_error_stage": "details.stage", "conex_error_object": "details.object",
        "conex_error_call": "details.call", "conex_error_hint": "details.hint", "conex_error_text": "details.message",
        "conex_exit_text": "tostring(exit)", "conex_parse_ports": "ports =", "conex_container_output": "c:output",
        "conex_process_output": "p:output", "conex_container_take_stdio": "c:line, c:write, c:take_stdio",
