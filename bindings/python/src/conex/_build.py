@@ -72,5 +72,5 @@ def make() -> Any:
 
 ffibuilder = make() if os.environ.get("CONEX_BUILD") != "no" else None
 
-if __name__ == "__main__":
+if __name__ == "__main__" and ffibuilder:
     ffibuilder.compile(verbose=True)
