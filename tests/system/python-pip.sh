@@ -36,7 +36,7 @@ help_reads() {
 }
 # The package, its examples, and tests/typed.py, whose marked errors have to be found and no others.
 mypy_is_content() {
-	cd "$CX_SRCDIR/bindings/python" && mypy --python-executable /usr/bin/python3 --cache-dir "$box/mypy" src/conex examples/*.py tests/typed.py
+	cd "$CX_SRCDIR/bindings/python" && mypy --python-executable /usr/bin/python3 --cache-dir "$box/mypy" src/conex examples/*.py examples/services/*.py tests/typed.py
 }
 pyright_is_content() {
 	cd "$CX_SRCDIR/bindings/python" && "$pyright" --pythonpath /usr/bin/python3
@@ -50,7 +50,7 @@ all_is_typed() {
 syntax_of_39() {
 	/usr/bin/python3 -c 'import ast, sys
 for path in sys.argv[1:]: ast.parse(open(path, encoding="utf-8").read(), path, feature_version=(3, 9))' \
-		"$CX_SRCDIR"/bindings/python/*.py "$CX_SRCDIR"/bindings/python/src/conex/*.py "$CX_SRCDIR"/bindings/python/examples/*.py
+		"$CX_SRCDIR"/bindings/python/*.py "$CX_SRCDIR"/bindings/python/src/conex/*.py "$CX_SRCDIR"/bindings/python/examples/{,services/}*.py
 }
 for test in sdist wheel installed runs help_reads syntax_of_39; do check $test $test; done
 if command -v mypy >/dev/null; then check mypy mypy_is_content; else skip mypy "needs mypy"; fi

@@ -164,5 +164,5 @@ def test_harness(store, tmp_path):
 
 
 def test_examples_are_short():
-    for path in EXAMPLES.glob("*.py"):
+    for path in EXAMPLES.rglob("*.py"):
         assert len(path.read_text().splitlines()) < 60, path
