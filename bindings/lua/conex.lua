@@ -441,15 +441,17 @@ function Job:result(seconds)
   return r, message, code, details
 end
 
---- for p in job:progress() do: until it has ended, well or not.
+--- for p in job:progress() do: until it has ended, well or not; the last one is what it has come to.
 function Job:progress()
-  local over = false
+  local begun, over = false, false
   return function()
     if over then return nil end
-    local p = raw_job.now(self)
-    local raised, r = pcall(wait, contexts[self], function() return raw_job.wait(self, 0) end, 0.1)
-    over = not raised or r ~= false
-    return p
+    if begun then
+      local fine, r = pcall(wait, contexts[self], function() return raw_job.wait(self, 0) end, 0.1)
+      over = not fine or r ~= false
+    end
+    begun = true
+    return raw_job.now(self)
   end
 end
 

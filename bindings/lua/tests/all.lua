@@ -394,7 +394,9 @@ test("images", function()
   local dir = arg[2]
   local with = assert(conex.open { store = dir .. "/store" })
   local job = assert(with:import(dir .. "/busybox.tar", "busybox"))
-  for p in job:progress() do is(type(p.step), "string") end
+  local last
+  for p in job:progress() do is(type(p.step), "string"); last = p end
+  is(last.done_layers, 1) is(last.total_layers, 1)  -- the last one says that all is there
   local digest = assert(job:result())
   is(with:image("busybox").digest, digest) is(with:usage().images, 1) is(with:verify():result(), "")
   local c = assert(with:run { "sh", "-c", "echo made >/made; echo hello", image = "busybox", stdout = "pipe" })
