@@ -24,6 +24,12 @@ check() {
 	fi
 }
 
+# skip NAME WHY: a test that this machine can't do.
+skip() {
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
 finish() {
 	echo "1..$count"
 	[ $failed = 0 ]
