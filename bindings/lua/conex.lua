@@ -3,7 +3,7 @@
 -- message, code, stage, object, call and hint. What waits takes seconds; inside of conex.loop, and in conex.luv's tasks, it yields.
 local core = require "conex.core"
 local conex = { version = core.version(), has = core.has, parse_size = core.parse_size, classify = core.classify, raise = core.raise, null = core.null,
-  poll = core.poll, now = core.now }
+  poll = core.poll, now = core.now, connect = core.connect, close = core.close }
 local unpack = table.unpack or unpack
 local MOST_EVENTS = 10000       -- that nobody has asked for
 

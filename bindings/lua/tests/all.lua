@@ -277,6 +277,13 @@ test("cgroups and namespaces", function()
   c:delete()
 end)
 
+test("connect", function()
+  raises("IPv4 or IPv6", conex.connect, "localhost", 80)
+  raises("no port", conex.connect, "127.0.0.1", 65536)
+  fails(111, "refused", conex.connect("127.0.0.1", 1, 5))
+  fails(111, "refused", conex.connect("::1", 1, 5))
+end)
+
 test("a broker", function()
   local asked = {}
   local c = assert(sh("mkdir /tmp/good && test -d /tmp/good && ! mkdir /tmp/bad && mkdir /tmp/lie && ! test -d /tmp/lie && echo fine",
