@@ -14,9 +14,12 @@ needs ldd libc-bin /usr/bin/python3 python3 /bin/busybox busybox-static
 usage=$CX_SRCDIR/tests/usage
 export LD_LIBRARY_PATH=$CX_BUILDDIR/.libs CONEX_WORKER=${CONEX_WORKER:-$CX_BUILDDIR/conex-worker} CONEX_STORE=$box/store
 with_sanitizer "$box"
-mkdir "$box/images" && /usr/bin/python3 -B "$CX_SRCDIR/tests/system/usage-images.py" "$box/images" || exit 99
+mkdir "$box/images"
 
-# image NAME ARCHIVE: from now on in the store, under that name.
+# images ARCHIVE...: makes them. image NAME ARCHIVE: from now on one is in the store, under that name.
+images() {
+	/usr/bin/python3 -B "$CX_SRCDIR/tests/system/usage-images.py" "$box/images" "$@" || exit 99
+}
 image() {
 	"$CX_BUILDDIR/conex" import -q "$box/images/$2.tar" "$1" >/dev/null || exit 99
 }

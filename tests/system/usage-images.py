@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The images that the programs of tests/usage name, of what this machine has, as `docker save` archives: usage-images.py DIRECTORY.
+"""The images that the programs of tests/usage name, of what this machine has, as `docker save` archives: usage-images.py DIRECTORY IMAGE...
 
 alpine.tar is busybox; python.tar Debian's Python 3 and its library; curl.tar curl, for its own user; db.tar and web.tar two servers
 of an afternoon; legacy.tar a program that wants too much; app.tar one that works in shards; debian.tar something to be pulled.
@@ -112,13 +112,16 @@ for i in 1 2 3; do echo "shard $2, part $i"; sleep 0.3; done
 exit "$2"
 """
 
-save("alpine", base, Cmd=["/bin/sh"])
-save("curl", {**base, **program(shutil.which("curl"), "usr/bin/curl")}, User="100:101", Cmd=["curl", "--help"])
-save("db", base, {"usr/bin/db": DB}, Cmd=["db"])
-save("web", base, {"usr/bin/web": WEB}, Cmd=["web"])
-save("app", base, {"usr/bin/app": APP}, Cmd=["app"])
-save("debian", base, {"usr/share/random": os.urandom(12 << 20)}, Cmd=["sh"])
-pythons = {**base, **python()}
-save("python", pythons, Cmd=["python3"])
-legacy = os.path.join(os.path.dirname(os.path.abspath(__file__)), "usage-legacy.py")
-save("legacy", pythons, {"usr/bin/legacy-tool": here(legacy)}, Cmd=["legacy-tool"])
+IMAGES = {
+    "alpine": lambda: save("alpine", base, Cmd=["/bin/sh"]),
+    "app": lambda: save("app", base, {"usr/bin/app": APP}, Cmd=["app"]),
+    "curl": lambda: save("curl", {**base, **program(shutil.which("curl"), "usr/bin/curl")}, User="100:101", Cmd=["curl", "--help"]),
+    "db": lambda: save("db", base, {"usr/bin/db": DB}, Cmd=["db"]),
+    "debian": lambda: save("debian", base, {"usr/share/random": os.urandom(12 << 20)}, Cmd=["sh"]),
+    "legacy": lambda: save("legacy", {**base, **python()}, {"usr/bin/legacy-tool": here(
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "usage-legacy.py"))}, Cmd=["legacy-tool"]),
+    "python": lambda: save("python", {**base, **python()}, Cmd=["python3"]),
+    "web": lambda: save("web", base, {"usr/bin/web": WEB}, Cmd=["web"]),
+}
+for one in sys.argv[2:]:
+    IMAGES[one]()

@@ -18,6 +18,7 @@ lua() {
 	}
 }
 
+images legacy app
 image my/legacy:1 legacy
 policy() {
 	local said

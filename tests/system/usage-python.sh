@@ -6,6 +6,7 @@
 . "$CX_SRCDIR/tests/system/usage-box.sh"
 built=$CX_BUILDDIR/bindings/python
 [ -e "$built/built" ] || skip_all "the bindings aren't built here: configure says why"
+needs curl curl openssl openssl
 export PYTHONPATH=$built/lib PYTHONDONTWRITEBYTECODE=1
 
 # python PROGRAM: standard output is what it says.
@@ -29,6 +30,7 @@ certificate() {
 
 # ---- one after another ---------------------------------------------------------------------------
 
+images alpine curl db debian python web
 image python:3 python
 image python:3-slim python
 image alpine alpine
@@ -38,7 +40,9 @@ subprocess_like() {
 	said=$(python "$usage/subprocess_like.py") || { echo "$said"; return 1; }
 	# of text a line each, the peak in bytes (a Python takes MiBs, and may take 64), seconds of processor
 	has "$said" '^42$' '^ 0 [0-9]{7,8} 0\.[0-9]+$' '^time-out: killed after 0\.[2-9] s$' || return
-	[ "$(wc -l <<<"$said")" = 3 ] && nothing_left
+	[ "$(wc -l <<<"$said")" = 3 ] || return
+	sed 's/print(e.exit)/print(repr(e.exit))/' "$usage/subprocess_like.py" >"$box/record.py"
+	has "$(python "$box/record.py")" "^Exit\(cause='timeout', status=137, code=-1, signal=9, .*wall=0\.[2-9][0-9]*\)$" && nothing_left
 }
 check "like subprocess" subprocess_like
 
