@@ -16,10 +16,35 @@ sdist() {
 		has "$(cat "$box/files")" 'src/conex/_build\.py' 'src/conex/_conex\.pyi' 'src/conex/py\.typed' 'pyproject\.toml' &&
 		! grep -E '_conex\.(c|abi3)' "$box/files"
 }
-wheel() { # one for every Python
-	/usr/bin/python3 -m pip wheel -q --no-build-isolation --no-deps --no-index -w "$box/dist" "$box"/dist/libconex-*.tar.gz &&
-		has "$(ls "$box/dist")" '^libconex-.*-cp39-abi3-linux_'
+pip_wheel() { # DIRECTORY
+	/usr/bin/python3 -m pip wheel -q --no-build-isolation --no-deps --no-index -w "$1" "$box"/dist/libconex-*.tar.gz
 }
+wheel() { # one for every Python; build/bindings/python/dist keeps it
+	pip_wheel "$box/dist" && has "$(ls "$box/dist")" '^libconex-.*-cp39-abi3-linux_' || return
+	rm -rf "$built/dist" && cp -R "$box/dist" "$built/dist"
+}
+content() {
+	/usr/bin/python3 -B "$CX_SRCDIR/tests/system/wheel.py" "$box"/dist/*.whl "$CX_SRCDIR/bindings/python"
+}
+# As on a machine where libconex is installed somewhere that only pkg-config knows: the same wheel.
+by_pkg_config() (
+	unset CONEX_INCLUDE CONEX_LIBDIR MAKEFLAGS MFLAGS MAKELEVEL
+	make -s -C "$CX_BUILDDIR" install DESTDIR="$box/there" >"$box/log" 2>&1 || { tail "$box/log"; exit 1; }
+	libraries=$box/there$(pkg-config --variable=libdir "$CX_BUILDDIR/pkgconfig/libconex.pc")
+	rm -rf "$libraries"/python3* "$libraries"/*.la
+	sed -i "s|^prefix=|prefix=$box/there|" "$libraries/pkgconfig/libconex.pc"
+	export PKG_CONFIG_PATH=$libraries/pkgconfig
+	pip_wheel "$box/dist-there" && /usr/bin/python3 -B "$CX_SRCDIR/tests/system/wheel.py" "$box"/dist-there/*.whl "$CX_SRCDIR/bindings/python"
+)
+# Without the library, or with its headers only, pip ends with a line that says what to do.
+without() (
+	export CONEX_INCLUDE=$box/nowhere CONEX_LIBDIR=$box/nowhere
+	! pip_wheel "$box/none" 2>"$box/words" || exit
+	has "$(cat "$box/words")" "conex/base\.h isn't in $box/nowhere: install libconex .*, or set CONEX_INCLUDE" || exit
+	export CONEX_INCLUDE=$CX_SRCDIR/include
+	! pip_wheel "$box/none" 2>"$box/words" || exit
+	has "$(cat "$box/words")" "libconex\.so isn't in $box/nowhere: install libconex .*, or set CONEX_LIBDIR" && ! ls "$box"/none/*.whl 2>/dev/null
+)
 installed() {
 	/usr/bin/python3 -m venv --system-site-packages "$box/env" &&
 		"$box/env/bin/python" -m pip install -q --no-deps --no-index "$box"/dist/*.whl && cd / &&
@@ -36,7 +61,7 @@ help_reads() {
 }
 # The package, its examples, and tests/typed.py, whose marked errors have to be found and no others.
 mypy_is_content() {
-	cd "$CX_SRCDIR/bindings/python" && mypy --python-executable /usr/bin/python3 --cache-dir "$box/mypy" src/conex examples/*.py examples/services/*.py tests/typed.py
+	cd "$CX_SRCDIR/bindings/python" && mypy --python-version 3.9 --python-executable /usr/bin/python3 --cache-dir "$box/mypy" src/conex examples/*.py examples/services/*.py tests/typed.py
 }
 pyright_is_content() {
 	cd "$CX_SRCDIR/bindings/python" && "$pyright" --pythonpath /usr/bin/python3
@@ -46,13 +71,21 @@ all_is_typed() {
 	cd "$box" && PATH=$box/env/bin:$PATH "$pyright" --ignoreexternal --verifytypes conex >verify; tail -n 5 verify
 	has "$(cat verify)" '^Symbols exported by "conex": [1-9]' 'ambiguous type: 0$' 'unknown type: 0$' 'score: 100%$'
 }
-# Python 3.9 reads it.
+# Python 3.9 reads all of it; and this check sees what it can't read.
 syntax_of_39() {
-	/usr/bin/python3 -c 'import ast, sys
-for path in sys.argv[1:]: ast.parse(open(path, encoding="utf-8").read(), path, feature_version=(3, 9))' \
-		"$CX_SRCDIR"/bindings/python/*.py "$CX_SRCDIR"/bindings/python/src/conex/*.py "$CX_SRCDIR"/bindings/python/examples/{,services/}*.py
+	cd "$CX_SRCDIR/bindings" && /usr/bin/python3 - ./*.py python/*.py python/*/*.py python/examples/services/*.py python/src/conex/*.py <<-'PYTHON'
+		import ast, sys
+		def reads(text):
+		    try:
+		        return ast.parse(text, feature_version=(3, 9))
+		    except SyntaxError:
+		        return None
+		assert not reads("match 1:\n    case 1:\n        pass\n") and len(sys.argv) > 20
+		bad = [path for path in sys.argv[1:] if not reads(open(path, encoding="utf-8").read())]
+		sys.exit("not for Python 3.9: %s" % bad if bad else 0)
+	PYTHON
 }
-for test in sdist wheel installed runs help_reads syntax_of_39; do check $test $test; done
+for test in sdist wheel content by_pkg_config without installed runs help_reads syntax_of_39; do check $test $test; done
 if command -v mypy >/dev/null; then check mypy mypy_is_content; else skip mypy "needs mypy"; fi
 pyright=$CX_SRCDIR/build/npm/node_modules/.bin/pyright
 for test in pyright_is_content all_is_typed; do

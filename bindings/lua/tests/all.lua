@@ -12,10 +12,16 @@ local function read(path)
   return text
 end
 local function exists(path) local f = io.open(path) if f then f:close() end return f ~= nil end
+-- Those of this process, while nothing else is being done here: popen's own pipe is whole until it returns, and closed at the end.
 local function descriptors()
-  local p, n = io.popen("ls /proc/$PPID/fd | wc -l"), 0
-  n = tonumber(p:read("*a"))
+  local name = os.tmpname()
+  local p = io.popen("read _; ls /proc/$PPID/fd | wc -l >" .. name, "w")
+  p:write("\n")
   p:close()
+  local file = io.open(name)
+  local n = tonumber(file:read("*a"))
+  file:close()
+  os.remove(name)
   return n
 end
 

@@ -16,6 +16,8 @@ import cffi
 
 HEADERS = ("base", "context", "cgroup", "namespace", "network", "container", "spec", "plan", "image", "broker")
 
+MEND = "install libconex first (in conex's source tree: sudo ./bootstrap install), or set "
+
 
 def _pkg_config(*what: str) -> list[str]:
     try:
@@ -31,12 +33,16 @@ def include_dir() -> str:
     for directory in found:
         if Path(directory, "conex", "base.h").exists():
             return directory
-    raise SystemExit("conex/base.h isn't in " + ", ".join(found) + ": install libconex, or set CONEX_INCLUDE")
+    raise SystemExit("conex/base.h isn't in " + ", ".join(found) + ": " + MEND + "CONEX_INCLUDE")
 
 
 def library_dirs() -> list[str]:
+    """Where libconex.so is: CONEX_LIBDIR, what pkg-config says, or where the linker looks by itself."""
     named = os.environ.get("CONEX_LIBDIR")
-    return [named] if named else [f[2:] for f in _pkg_config("--libs-only-L")]
+    found = [named] if named else [f[2:] for f in _pkg_config("--libs-only-L")]
+    if found and not any(Path(directory, "libconex.so").exists() for directory in found):
+        raise SystemExit("libconex.so isn't in " + ", ".join(found) + ": " + MEND + "CONEX_LIBDIR")
+    return found
 
 
 def declarations(directory: str) -> str:
@@ -72,5 +78,5 @@ def make() -> Any:
 
 ffibuilder = make() if os.environ.get("CONEX_BUILD") != "no" else None
 
-if __name__ == "__main__":
+if __name__ == "__main__" and ffibuilder:
     ffibuilder.compile(verbose=True)
