@@ -3,7 +3,7 @@
 -- message, code, stage, object, call and hint. What waits takes seconds; inside of conex.loop, and in conex.luv's tasks, it yields.
 local core = require "conex.core"
 local conex = { version = core.version(), has = core.has, parse_size = core.parse_size, classify = core.classify, raise = core.raise, null = core.null,
-  poll = core.poll, now = core.now }
+  poll = core.poll, now = core.now, connect = core.connect, close = core.close }
 local unpack = table.unpack or unpack
 local MOST_EVENTS = 10000       -- that nobody has asked for
 
@@ -441,15 +441,17 @@ function Job:result(seconds)
   return r, message, code, details
 end
 
---- for p in job:progress() do: until it has ended, well or not.
+--- for p in job:progress() do: until it has ended, well or not; the last one is what it has come to.
 function Job:progress()
-  local over = false
+  local begun, over = false, false
   return function()
     if over then return nil end
-    local p = raw_job.now(self)
-    local raised, r = pcall(wait, contexts[self], function() return raw_job.wait(self, 0) end, 0.1)
-    over = not raised or r ~= false
-    return p
+    if begun then
+      local fine, r = pcall(wait, contexts[self], function() return raw_job.wait(self, 0) end, 0.1)
+      over = not fine or r ~= false
+    end
+    begun = true
+    return raw_job.now(self)
   end
 end
 

@@ -13,7 +13,7 @@ for path in ["Makefile.am"] + glob.glob("*/*.am") + glob.glob("lib/keeper/*.am")
 
 files = set()
 for pattern in ("include/conex/*.h", "lib/*/*.[chS]", "lib/*/*.def", "lib/keeper/program/*.[ch]", "lib/image/worker/*.[ch]",
-                "tests/unit/*.[ch]", "tests/system/*.[ch]", "tests/system/*.sh", "tests/vm/*", "tests/cases/*",
+                "tests/unit/*.[ch]", "tests/system/*.[ch]", "tests/system/*.sh", "tests/usage/*", "tests/vm/*", "tests/cases/*",
                 "tests/bench/*.[ch]", "tests/check/*", "examples/*.[ch]", "examples/*/*.[ch]", "doc/*.[1-9]", "doc/*.md"):
     files |= {path for path in glob.glob(pattern) if os.path.isfile(path)}
 

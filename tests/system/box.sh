@@ -24,7 +24,7 @@ check() {
 	fi
 }
 
-# skip NAME WHY: a test that can't be made here.
+# skip NAME WHY: a test that can't be run here.
 skip() {
 	count=$((count + 1))
 	echo "ok $count - $1 # SKIP $2"

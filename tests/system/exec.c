@@ -301,6 +301,23 @@ TEST(not_running)
 	conex_container_free(c);
 }
 
+/* It has ended, and nobody has read that yet: the keeper says so. */
+TEST(just_ended)
+{
+	conex_container *c = box_sleeper(NULL);
+	pid_t pid = c ? conex_container_pid(c) : -1;
+	int tries;
+
+	if (!c)
+		return;
+	CHECK_INT(kill(pid, SIGKILL), 0);
+	for (tries = 0; kill(pid, 0) == 0 && tries < 5000; tries++)
+		usleep(1000);
+	CHECK_INT(conex_exec(c, CONEX_STRINGS("true"), NULL, &(conex_process *){ NULL }, &box.err), -ESRCH);
+	CHECK_INT(conex_container_wait(c, -1, NULL, &box.err), 1);
+	box_end(c);
+}
+
 TEST(held)
 {
 	struct conex_run_options o = { .flags = CONEX_RUN_HOLD };
@@ -343,6 +360,7 @@ static void tests(void)
 	RUN(signals);
 	RUN(events);
 	RUN(not_running);
+	RUN(just_ended);
 	RUN(held);
 	RUN(ends_with_the_container);
 }

@@ -61,7 +61,7 @@ help_reads() {
 }
 # The package, its examples, and tests/typed.py, whose marked errors have to be found and no others.
 mypy_is_content() {
-	cd "$CX_SRCDIR/bindings/python" && mypy --python-version 3.9 --python-executable /usr/bin/python3 --cache-dir "$box/mypy" src/conex examples/*.py tests/typed.py
+	cd "$CX_SRCDIR/bindings/python" && mypy --python-version 3.9 --python-executable /usr/bin/python3 --cache-dir "$box/mypy" src/conex examples/*.py examples/services/*.py tests/typed.py
 }
 pyright_is_content() {
 	cd "$CX_SRCDIR/bindings/python" && "$pyright" --pythonpath /usr/bin/python3
@@ -73,7 +73,7 @@ all_is_typed() {
 }
 # Python 3.9 reads all of it; and this check sees what it can't read.
 syntax_of_39() {
-	cd "$CX_SRCDIR/bindings" && /usr/bin/python3 - ./*.py python/*.py python/*/*.py python/src/conex/*.py <<-'PYTHON'
+	cd "$CX_SRCDIR/bindings" && /usr/bin/python3 - ./*.py python/*.py python/*/*.py python/examples/services/*.py python/src/conex/*.py <<-'PYTHON'
 		import ast, sys
 		def reads(text):
 		    try:

@@ -283,6 +283,13 @@ test("cgroups and namespaces", function()
   c:delete()
 end)
 
+test("connect", function()
+  raises("IPv4 or IPv6", conex.connect, "localhost", 80)
+  raises("no port", conex.connect, "127.0.0.1", 65536)
+  fails(111, "refused", conex.connect("127.0.0.1", 1, 5))
+  fails(111, "refused", conex.connect("::1", 1, 5))
+end)
+
 test("a broker", function()
   local asked = {}
   local c = assert(sh("mkdir /tmp/good && test -d /tmp/good && ! mkdir /tmp/bad && mkdir /tmp/lie && ! test -d /tmp/lie && echo fine",
@@ -400,7 +407,9 @@ test("images", function()
   local dir = arg[2]
   local with = assert(conex.open { store = dir .. "/store" })
   local job = assert(with:import(dir .. "/busybox.tar", "busybox"))
-  for p in job:progress() do is(type(p.step), "string") end
+  local last
+  for p in job:progress() do is(type(p.step), "string"); last = p end
+  is(last.done_layers, 1) is(last.total_layers, 1)  -- the last one says that all is there
   local digest = assert(job:result())
   is(with:image("busybox").digest, digest) is(with:usage().images, 1) is(with:verify():result(), "")
   local c = assert(with:run { "sh", "-c", "echo made >/made; echo hello", image = "busybox", stdout = "pipe" })

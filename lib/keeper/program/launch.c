@@ -79,22 +79,16 @@ static int remember(struct process *p, const struct cx_launch *l)
 	return 0;
 }
 
-static int target_pidfd(struct keeper *k, uint64_t id)
+/* 0; -1: whom it is to join or to attend has ended, which the host needn't know yet. */
+static int find_target(struct keeper *k, struct process *p, uint64_t target, int *ret_pidfd)
 {
-	struct process *p = id ? process_find(k, id) : NULL;
+	const struct process *other = target ? process_find(k, target) : NULL;
 
-	return p ? p->pidfd : -1;
-}
-
-/* 0; -1: whom it is to attend has ended. */
-static int attend(struct keeper *k, struct process *p, uint64_t target)
-{
-	const struct process *other = process_find(k, target);
-
+	*ret_pidfd = other ? other->pidfd : -1;
+	if (target && (!other || other->state == PROCESS_ENDED))
+		return -1;
 	if (!(p->flags & CX_LAUNCH_ATTENDS))
 		return 0;
-	if (!other || other->state == PROCESS_ENDED)
-		return -1;
 	p->attends = target;
 	k->attending++;
 	return 0;
@@ -128,7 +122,7 @@ void launch(struct keeper *k, const struct cx_message *m, const struct cx_launch
 {
 	struct plan *plan = plan_find(k, m->launch.plan);
 	struct process *p;
-	int call;
+	int call, target;
 
 	(void)size;
 	if (!plan || __builtin_popcount(l->fds) != count) {
@@ -142,14 +136,14 @@ void launch(struct keeper *k, const struct cx_message *m, const struct cx_launch
 		refuse(k, p, ENOMEM, CX_CALL_none);
 		return;
 	}
-	if (attend(k, p, m->launch.target) < 0) {
+	if (find_target(k, p, m->launch.target, &target) < 0) {
 		refuse(k, p, ESRCH, CX_CALL_none);
 		return;
 	}
 	p->plan = plan;
 	plan->users++;
 	p->stage = (plan->bytes->flags & CX_PLAN_STAGES) != 0;
-	call = start_child(k, p, l, fds, target_pidfd(k, m->launch.target));
+	call = start_child(k, p, l, fds, target);
 	if (call) {
 		refuse(k, p, errno, (enum cx_call)call);
 		return;

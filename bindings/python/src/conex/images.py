@@ -50,12 +50,7 @@ class Job:
     @property
     def done(self) -> bool:
         """It has ended, well or not."""
-        try:
-            return call(lib.conex_job_wait, self._c, 0) == 1
-        except errors.ClosedError:
-            raise
-        except errors.Error:
-            return True
+        return self._ended(0)
 
     def result(self, timeout: Optional[float] = None) -> str:
         """Waits for its end: the image's digest, or raises what went wrong. :class:`TimeoutExpired`: not yet."""
@@ -68,13 +63,18 @@ class Job:
         ffi.release(self._c)
 
     def __iter__(self) -> Iterator[Progress]:
-        while True:
+        yield self.progress()
+        while not self._ended(0.1):
             yield self.progress()
-            try:
-                if wait(lambda ms: call(lib.conex_job_wait, self._c, ms), 0.1):
-                    return
-            except errors.Error:
-                return              # result() says it
+        yield self.progress()       # what it has come to
+
+    def _ended(self, timeout: float) -> bool:
+        try:
+            return wait(lambda ms: call(lib.conex_job_wait, self._c, ms), timeout)
+        except errors.ClosedError:
+            raise
+        except errors.Error:
+            return True             # result() says it
 
     def __enter__(self) -> "Job":
         return self

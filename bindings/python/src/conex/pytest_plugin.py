@@ -6,8 +6,9 @@
 ...                          health={"exec": ["pg_isready", "-h", "127.0.0.1"]}, ready=30)
 
 ``conex_service`` starts services that live as long as the session, ``conex_service_module`` and ``conex_service_test`` as long
-as a module or a test. What a service writes is shown with the tests that fail. Each worker of pytest-xdist has services of its
-own, with ids and ports of their own; an image's layers are shared.
+as a module or a test. What a service writes is shown with the tests that fail, and how it ended if it did. Each worker of
+pytest-xdist has services of its own, with ids and ports of their own: ``id="db"`` becomes "db-gw0", which is also its name for
+others, so ask the service for its ``id``. An image's layers are shared.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Protocol, TypedDict, Union
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Protocol, Tuple, TypedDict, Union
 
 import pytest
 
@@ -45,6 +46,7 @@ class Service(conex.Container):
 
     name = ""               #: the image, or the program
     _log = -1
+    _before = 0             # so long was its log when the test began
 
     def logs(self) -> str:
         """All that it has written so far, stdout and stderr."""
@@ -76,6 +78,22 @@ class Service(conex.Container):
             e.output = self.logs()
             raise
 
+    def _section(self) -> Optional[Tuple[str, str]]:
+        """What a report shows of it: a heading, and the end of its log. None: it runs, and has said nothing."""
+        try:
+            ended = "" if self.poll() is None else f", {self.exit}"
+        except conex.Error as e:        # a test has closed its context
+            ended = f", {e}"
+        start = max(0, self._size() - _SHOWN)
+        text = self._read(start)
+        cut = f"... ({start} bytes before)\n" if start else ""
+        if start < self._before:        # not all of it is this test's
+            n = self._before - start
+            text = text[:n] + b"---- since this test began ----\n" + text[n:]
+        if not text and not ended:
+            return None
+        return f"conex: log of {self.name} ({self.id}){ended}", cut + text.decode(errors="replace")
+
     def close(self) -> None:
         """Deletes the container. What it wrote stays readable until the service is forgotten."""
         if self in _alive:
@@ -104,10 +122,16 @@ def _seconds(value: Union[float, str]) -> float:
     return float(value[:-2]) / 1000 if value.endswith("ms") else float(value.rstrip("s"))
 
 
+def _own_id(options: Any) -> Any:
+    """Workers of pytest-xdist ask for the same id: each gets one of its own."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    return {**options, "id": f"{options['id']}-{worker}"} if worker and options.get("id") else options
+
+
 def _started(cx: conex.Context, first: Args, args: Args, image: Optional[str], options: Any) -> Service:
     log = os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        given, here = split({**options, "stdout": log, "stderr": conex.STDOUT})
+        given, here = split({**_own_id(options), "stdout": log, "stderr": conex.STDOUT})
         service = cx._start(first, args, image, Options(given), here, Service)
     except BaseException:
         os.close(log)
@@ -167,15 +191,20 @@ def conex_service_test(conex_context: conex.Context) -> Iterator[Start]:
     yield from _services(conex_context)
 
 
+@pytest.hookimpl(tryfirst=True)  # type: ignore[misc]
+def pytest_runtest_setup() -> None:
+    """Remembers how much the services have written before this test."""
+    for service in _alive:
+        service._before = service._size()
+
+
 @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Iterator[None]:
-    """Adds to the report of a test that failed what the services that run have written."""
+    """Adds to the report of a test that failed what the services that run have written, and which of them don't run any more."""
     outcome: Any = yield
     report = outcome.get_result()
     if report.failed:
         for service in _alive:
-            before = max(0, service._size() - _SHOWN)
-            text = service._read(before).decode(errors="replace")
-            if text:
-                cut = f"... ({before} bytes before)\n" if before else ""
-                report.sections.append((f"conex: log of {service.name} ({service.id})", cut + text))
+            section = service._section()
+            if section:
+                report.sections.append(section)
