@@ -1,6 +1,6 @@
 #!/bin/bash
 # The bindings in bare Debians of their own: ./bootstrap debians [12|13] [suites|newcomer]
-#	suites    what tests/system/python.sh, python-pip.sh and lua.sh say there; LuaRocks in each Lua
+#	suites    what tests/system/python.sh, python-pip.sh and lua.sh say there; LuaRocks in each Lua; in 12 Python 3.9, too
 #	newcomer  the READMEs of the bindings, taken at their word (without a release: in 12)
 # A tree is made by mmdebstrap from the archives of this machine's apt, kept as a tar, and entered by enter.sh: all that
 # is mounted lives in a mount namespace of its own. TAP here; all the rest goes to build/debian/*.log.
@@ -77,6 +77,7 @@ result() { # STATUS NAME
 		failed=$((failed + 1))
 		echo "not ok $count - $2"
 	fi
+	return "$1"
 }
 
 step() { # NAME COMMAND...: its output is the log's
@@ -86,7 +87,6 @@ step() { # NAME COMMAND...: its output is the log's
 	"$@" >>"$log" 2>&1 || status=$?
 	[ $status = 0 ] || tail -n 40 "$log" | sed 's/^/# /'
 	result $status "$name"
-	return $status
 }
 
 # tap NAME COMMAND...: each of its tests, numbered on; what was said before a failure. All of it is in the log.
@@ -98,10 +98,10 @@ tap() {
 	cat "$said" >>"$log"
 	while read -r line; do
 		case $line in
-		"ok "*) result 0 "$name: ${line#*- }" && words=() ;;
+		"ok "*) result 0 "$name: ${line#*- }"; words=() ;;
 		"not ok "*)
 			[ ${#words[@]} = 0 ] || printf '# %s\n' "${words[@]}" | tail -n 40
-			result 1 "$name: ${line#*- }" && words=() ;;
+			result 1 "$name: ${line#*- }"; words=() ;;
 		"1..0 # SKIP"*) result 1 "$name: skipped: ${line#*SKIP }" ;;        # all that it needs was installed
 		1..*) ;;
 		*) words+=("${line#\# }") ;;
@@ -113,16 +113,27 @@ tap() {
 
 # ---- the two parts -------------------------------------------------------------------------------
 
+old_python() { # TREE; into $old what to run
+	local status=0
+	enter "$1" 1800 bash tests/debian/python39.sh >>"$log" 2>&1 || status=$?
+	if [ $status = 77 ]; then
+		result 0 'debian 12: Python 3.9 # SKIP the archive has no Debian 11'
+	else
+		result $status 'debian 12: Python 3.9' && old=python3.9
+	fi
+}
+
 suites() { # RELEASE
-	local name tree
+	local name tree test old=
 	name=$(code_name "$1") tree=$cache/$name log=$cache/suites-$1.log
 	: >"$log"
 	[ -e "$tree/.made" ] || step "debian $1: a bare tree" bare_tree "$name" "$tree" && touch "$tree/.made" || return
 	put_sources "$tree/root/conex" || return
 	step "debian $1: packages" enter "$tree" 1800 ./bootstrap deps bindings &&
 		step "debian $1: built" enter --net "$tree" 1800 ./bootstrap build || return
+	[ "$1" != 12 ] || old_python "$tree"
 	exec 9>"/tmp/conex-tests.$EUID.lock" && flock 9         # as tests/run does: one at a time on this machine
-	for test in python python-pip lua luarocks; do
+	for test in python python-pip lua luarocks $old; do
 		tap "debian $1: $test" enter --net "$tree" 1800 bash tests/debian/suite.sh $test 9>&-
 	done
 	exec 9>&-

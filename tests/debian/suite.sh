@@ -4,6 +4,7 @@
 top=$(cd "$(dirname "$0")/../.." && pwd)
 export CX_SRCDIR=$top CX_BUILDDIR=$top/build
 cd "$CX_BUILDDIR" || exit 99
+[ "$1" != python3.9 ] || { export CONEX_TEST_PYTHON=/usr/bin/python3.9 && set -- python; }
 [ "$1" = luarocks ] || exec ../tests/run "../tests/system/$1.sh"
 
 # The rockspec, against the library as it is installed, by each Lua that a rock can be made for.

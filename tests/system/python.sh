@@ -12,14 +12,15 @@ skip_all() {
 [ "$(id -u)" = 0 ] || skip_all "needs root"
 [ -x /bin/busybox ] || skip_all "needs /bin/busybox"
 [ -e "$built/built" ] || skip_all "the bindings aren't built here: configure says why"
-/usr/bin/python3 -c 'import pytest' 2>/dev/null || skip_all "needs python3-pytest"
+python=${CONEX_TEST_PYTHON:-/usr/bin/python3}         # another one is tests/debian's
+$python -c 'import pytest' 2>/dev/null || skip_all "needs python3-pytest"
 dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 export LD_LIBRARY_PATH=$CX_BUILDDIR/.libs PYTHONPATH=$built/lib CONEX_TAP=$dir/tap PYTHONDONTWRITEBYTECODE=1
 [ ! -x "$CX_BUILDDIR/conex-worker" ] || export CONEX_WORKER=$CX_BUILDDIR/conex-worker
 with_sanitizer "$dir" 0         # leaks are looked for by conftest.py, when all is closed
 [ ${#preload[@]} = 0 ] || export CONEX_PYTHON_CYCLES=${CONEX_PYTHON_CYCLES:-100}
-"${preload[@]}" /usr/bin/python3 -m pytest -q --no-header -p no:cacheprovider --basetemp="$dir/base" --rootdir="$CX_SRCDIR/bindings/python" \
+"${preload[@]}" "$python" -m pytest -q --no-header -p no:cacheprovider --basetemp="$dir/base" --rootdir="$CX_SRCDIR/bindings/python" \
 	"$CX_SRCDIR/bindings/python/tests" >"$dir/log" 2>&1
 status=$?
 [ -s "$dir/tap" ] || sed 's/^/# /' "$dir/log"
