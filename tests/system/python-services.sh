@@ -1,9 +1,11 @@
 #!/bin/bash
 # bindings/python/examples/services, as a user has it: images of Debian's packages, then its tests one after another, by two
 # workers, and one that fails; nothing is left of them. The images are made once, and kept in the build directory.
-# shellcheck disable=SC2154 # box, failed: of box.sh
+# shellcheck disable=SC2154 # box: of box.sh; preload: of sanitized.sh
 # shellcheck source=/dev/null
 . "$CX_SRCDIR/tests/system/box.sh"
+# shellcheck source=/dev/null
+. "$CX_SRCDIR/tests/system/sanitized.sh"
 built=$CX_BUILDDIR/bindings/python suite=$CX_SRCDIR/bindings/python/examples/services cache=$CX_BUILDDIR/images/services
 export CONEX_STORE=$cache/store CONEX_WORKER=${CONEX_WORKER:-$CX_BUILDDIR/conex-worker} CONEX_UNDO=${CONEX_UNDO:-$CX_BUILDDIR/conex-undo}
 [ -e "$built/built" ] || skip_all "the bindings aren't built here: configure says why"
@@ -34,6 +36,7 @@ if [ -z "${SERVICES_INSIDE:-}" ]; then
 fi
 ip link set lo up
 ip -o link | cut -d: -f2 >"$box/links"
+with_sanitizer "$box" 0
 
 # ---- the suite ---------------------------------------------------------------------------------------
 
@@ -52,7 +55,7 @@ cat >"$box/noted.py" <<-'PYTHON'
 PYTHON
 export NOTED=$box/noted
 run_suite() { # LOG DIRECTORY OPTION...
-	/usr/bin/python3 -m pytest -v -rA -p conex.pytest_plugin -p noted -p no:cacheprovider --rootdir="$2" "${@:3}" "$2" >"$box/$1" 2>&1
+	"${preload[@]}" /usr/bin/python3 -m pytest -v -rA -p conex.pytest_plugin -p noted -p no:cacheprovider --rootdir="$2" "${@:3}" "$2" >"$box/$1" 2>&1
 }
 passes() {
 	run_suite "$@" || { cat "$box/$1"; return 1; }
@@ -110,9 +113,10 @@ nothing_left() {
 }
 check "no container, cgroup, process or file of theirs is left" nothing_left
 links_are_gone() {
-	/usr/bin/python3 -c 'import conex
+	"${preload[@]}" /usr/bin/python3 -c 'import conex
 with conex.open() as cx:
     cx.networks.get("bridge").delete()' && ip -o link | cut -d: -f2 | diff "$box/links" -
 }
 check "nor an interface, but for the bridge, which goes when asked" links_are_gone
+[ ${#preload[@]} = 0 ] || check "no error of the library under ASan" faults "$box"
 finish
