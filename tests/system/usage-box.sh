@@ -13,7 +13,6 @@ fi
 needs ldd libc-bin /usr/bin/python3 python3 /bin/busybox busybox-static
 usage=$CX_SRCDIR/tests/usage
 export LD_LIBRARY_PATH=$CX_BUILDDIR/.libs CONEX_WORKER=${CONEX_WORKER:-$CX_BUILDDIR/conex-worker} CONEX_STORE=$box/store
-with_sanitizer "$box"
 mkdir "$box/images"
 
 # images ARCHIVE...: makes them. image NAME ARCHIVE: from now on one is in the store, under that name.

@@ -6,6 +6,7 @@
 . "$CX_SRCDIR/tests/system/usage-box.sh"
 built=$CX_BUILDDIR/bindings/lua
 [ -e "$built/built" ] || skip_all "the module isn't built here: configure says why"
+with_sanitizer "$box"
 
 # lua VERSION PROGRAM...: standard output is what it says.
 lua() {

@@ -1,9 +1,11 @@
 """Networks, cgroups, namespaces, specifications, the broker."""
 
+import gc
 import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -43,6 +45,33 @@ def test_networks_go_with_the_context(root):
         names = [n.name for n in cx.networks]
         assert "pygone" not in names and "pykept" in names
         cx.networks.get("pykept").delete()
+
+
+def test_what_nobody_closed_goes_with_the_process(cx):
+    for end in ("pass", "sys.exit(3)", "raise ValueError"):
+        p = subprocess.run([sys.executable, "-c", f"import conex, os, sys; kept = conex.open(); kept.networks.create('pyleft');"
+                            f"print(*[n for n in os.listdir('/run/conex') if n.startswith(f'{{os.getpid()}}-')]); {end}"],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+        assert p.stdout.strip() and not os.path.exists("/run/conex/" + p.stdout.strip())
+        assert "pyleft" not in [n.name for n in cx.networks]
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        other = conex.open()
+        other.networks.create("pyleft")
+        del other
+        gc.collect()
+    assert "pyleft" not in [n.name for n in cx.networks]
+
+
+def test_a_forked_copy_leaves_networks_alone(cx):
+    with cx.networks.create("pyfork"):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                cx.close()
+            finally:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert "pyfork" in [n.name for n in cx.networks]
 
 
 def test_cgroups(cx):

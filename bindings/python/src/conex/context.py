@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import collections
+import os
 import sys
 import warnings
 import weakref
@@ -150,6 +152,8 @@ class Context:
         self._containers: "weakref.WeakValueDictionary[int, Container]" = weakref.WeakValueDictionary()
         self._jobs: "weakref.WeakValueDictionary[int, Job]" = weakref.WeakValueDictionary()
         self._networks: set[str] = set()
+        self._pid = os.getpid()
+        _alive.add(self)
         self._handlers_known = False    # of system calls: somebody may have to be answered
         self._waiting: "collections.deque[Event]" = collections.deque(maxlen=10000)
         self.containers: Containers = Containers(self)
@@ -175,6 +179,8 @@ class Context:
         if not self._networks:
             return
         names, self._networks = self._networks, set()
+        if self._pid != os.getpid():            # a copy that fork made: they are the other one's
+            return
         other = Context()
         try:
             for name in names:
@@ -194,8 +200,7 @@ class Context:
     def __del__(self) -> None:
         if getattr(self, "_c", None) is not None and not sys.is_finalizing():
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self)
-            c, self._c = self._c, None
-            lib.conex_close(c)
+            self.close()
 
     def fileno(self) -> int:
         """One descriptor for poll, select, any event loop: readable while :meth:`next_event` has work to do."""
@@ -315,3 +320,14 @@ class Context:
                 answer(event.syscall, handler)
             else:
                 self._waiting.append(event)
+
+
+# Those that nobody has closed are closed at the end of the process, while there still is an interpreter: else their networks
+# would stay, and their state directories until somebody opens another context.
+_alive: "weakref.WeakSet[Context]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for context in list(_alive):
+        context.close()
