@@ -49,8 +49,16 @@ int conex_open(const struct conex_options *options, conex **ret, conex_error **e
  * the keeper goes on alone. Containers of a CONEX_DETACHED context run on. Threads that wait in
  * a call get -ESHUTDOWN. Handles stay good for free functions, conex_container_exit and the
  * getters of containers. In a forked copy: releases memory and descriptors, nothing else.
- * Threads: one; other threads may still be in calls that wait. Since: 0.1 */
+ * Threads: one; other threads may still be in calls that wait. With conex_ref, any. Since: 0.1 */
 void conex_close(conex *cx);
+
+/* One more owner of the context's memory, for bindings and others that can't know whether another thread is about to call:
+ * each owner has a conex_close of its own, of which the first closes it, whoever makes it. Until the last one calls on cx
+ * answer -ESHUTDOWN.
+ * Owner: the caller's, by conex_close.
+ * Returns: cx.
+ * Threads: any. Since: 0.1 */
+conex *conex_ref(conex *cx);
 
 /* One descriptor for poll(2), epoll(7), any event loop: readable while conex_next_event has work
  * to do, which may be internal, so that it returns 0. Close-on-exec. Never read from it.

@@ -186,12 +186,23 @@ static void close_world(conex *cx)
 	cx->state = NULL;
 }
 
+conex *conex_ref(conex *cx)
+{
+	return cx_context_ref(cx);
+}
+
 void conex_close(conex *cx)
 {
 	if (!cx)
 		return;
 	if (cx->pid != getpid()) {      /* a forked copy: the world is the original's */
+		if (cx->closed) {
+			cx_context_unref(cx);
+			return;
+		}
+		cx->closed = 1;
 		cx_state_close(cx->state, 0);
+		cx->state = NULL;
 		if (cx->keeper) {
 			cx_closep(&cx->keeper->socket);
 			cx_closep(&cx->keeper->pidfd);
@@ -202,9 +213,11 @@ void conex_close(conex *cx)
 		return;
 	}
 	pthread_mutex_lock(&cx->lock);
-	drive_out(cx);
-	close_world(cx);
-	cx_context_drop_parts(cx);
+	if (!cx->closed) {
+		drive_out(cx);
+		close_world(cx);
+		cx_context_drop_parts(cx);
+	}
 	pthread_mutex_unlock(&cx->lock);
 	cx_context_unref(cx);
 }

@@ -86,6 +86,31 @@ def test_many_threads(cx, root):
     assert sorted(done) == [(n, f"{n}\n") for n in range(20)]
 
 
+def test_close_beside_calls():
+    """A call that begins just when another thread closes is refused; it never gets at freed memory."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            cx = conex.open()
+            refused = []
+
+            def look():
+                try:
+                    while True:
+                        cx.containers.ids(), cx.next_event(0), cx.keeper_pid, cx.fileno()
+                except conex.ClosedError as e:
+                    refused.append(e)
+            threads = [threading.Thread(target=look) for _ in range(3)]
+            [t.start() for t in threads]
+            time.sleep(0.001)
+            cx.close()
+            [t.join(30) for t in threads]
+            assert len(refused) == 3
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_ctrl_c_while_waiting(sh):
     c = sh("sleep 1000")
     threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()

@@ -6,6 +6,7 @@ import atexit
 import collections
 import os
 import sys
+import threading
 import warnings
 import weakref
 from dataclasses import dataclass
@@ -149,6 +150,8 @@ class Context:
         if log:
             o.log, o.log_data = lib._conex_log, self._remember(log)
         self._c = made("conex *", lambda *a: lib.conex_open(o, *a))
+        # Another thread may close it just when a call begins: then its memory stays as long as this object.
+        self._memory: Any = ffi.gc(lib.conex_ref(self._c), lib.conex_close)
         self._containers: "weakref.WeakValueDictionary[int, Container]" = weakref.WeakValueDictionary()
         self._jobs: "weakref.WeakValueDictionary[int, Job]" = weakref.WeakValueDictionary()
         self._networks: set[str] = set()
@@ -173,6 +176,8 @@ class Context:
             return
         c, self._c = self._c, None
         lib.conex_close(c)
+        if threading.active_count() == 1:
+            self._memory = None
         self._delete_networks()
 
     def _delete_networks(self) -> None:
@@ -199,7 +204,8 @@ class Context:
 
     def __del__(self) -> None:
         if getattr(self, "_c", None) is not None and not sys.is_finalizing():
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self)
+            if self._pid == os.getpid():        # a copy that fork made has nothing to close
+                warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self)
             self.close()
 
     def fileno(self) -> int:
