@@ -136,6 +136,10 @@ int cx_network_need(conex *cx, const char *name, struct cx_network *ret, conex_e
 	if (r == -ENOENT && !strcmp(name, CX_NETWORK_DEFAULT)) {
 		struct conex_network_options o = { .size = sizeof o, .flags = CONEX_NETWORK_EXISTING };
 
+		if (err) {
+			conex_error_free(*err);
+			*err = NULL;
+		}
 		r = conex_network_create(cx, name, &o, err);
 		if (r == 0)
 			r = cx_network_load(place, name, ret, err);

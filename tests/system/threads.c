@@ -235,6 +235,43 @@ TEST(close_sends_all_away)
 	}
 }
 
+static void *knocker(void *data)
+{
+	int r = 0;
+
+	while (r >= 0) {
+		struct conex_event ev = { .size = sizeof ev };
+		char **ids = NULL;
+
+		r = conex_next_event(all.cx, 0, &ev, NULL);
+		if (r >= 0)
+			r = conex_container_list(all.cx, NULL, &ids, NULL);
+		free(ids);
+	}
+	CHECK_INT(r, -ESHUTDOWN);
+	CHECK_INT(conex_next_event(all.cx, 0, NULL, NULL), -ESHUTDOWN);
+	CHECK_INT(conex_keeper_pid(all.cx), 0);
+	conex_close(all.cx);
+	return data;
+}
+
+/* Where nobody has another handle: each thread has a reference, the last one frees. */
+TEST(references_outlive_close)
+{
+	pthread_t threads[THREADS];
+
+	for (int round = 0; round < setting("CONEX_THREADS_ROUNDS", 20); round++) {
+		FINE(conex_open(NULL, &all.cx, &err));
+		for (int i = 0; i < THREADS; i++)
+			CHECK(conex_ref(all.cx) == all.cx);
+		together(threads, THREADS, knocker);
+		usleep((useconds_t)(rand() % 2000));
+		conex_close(all.cx);
+		join(threads, THREADS);
+	}
+	conex_close(NULL);
+}
+
 /* Handles are good for looking and freeing after the context's end; all else is refused. */
 TEST(handles_after_close)
 {
@@ -268,6 +305,7 @@ static void tests(void)
 	RUN(all_who_wait_are_told);
 	RUN(a_delete_wakes_the_reader);
 	RUN(close_sends_all_away);
+	RUN(references_outlive_close);
 	RUN(handles_after_close);
 }
 
