@@ -66,6 +66,14 @@ _default_pid = 0
 _default_lock = threading.Lock()
 
 
+def _after_fork() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()        # another thread, which isn't here, may have had it
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def default() -> Context:
     """The context that :func:`run` uses: one a process, closed at its end."""
     global _default, _default_pid

@@ -156,6 +156,7 @@ class Context:
         self._jobs: "weakref.WeakValueDictionary[int, Job]" = weakref.WeakValueDictionary()
         self._networks: set[str] = set()
         self._pid = os.getpid()
+        self._closing = threading.Lock()
         _alive.add(self)
         self._handlers_known = False    # of system calls: somebody may have to be answered
         self._waiting: "collections.deque[Event]" = collections.deque(maxlen=10000)
@@ -174,8 +175,9 @@ class Context:
         """Kills and undoes its containers (detached: leaves them), and deletes the networks that it made."""
         if self._c is None:
             return
-        c, self._c = self._c, None
-        lib.conex_close(c)
+        with self._closing:             # of two threads one closes
+            c, self._c = self._c, None
+        lib.conex_close(ffi.NULL if c is None else c)
         if threading.active_count() == 1:
             self._memory = None
         self._delete_networks()
