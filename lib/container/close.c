@@ -186,6 +186,22 @@ static void close_world(conex *cx)
 	cx->state = NULL;
 }
 
+/* In a forked copy the world is the original's. */
+static void drop_copy(conex *cx)
+{
+	if (cx->closed)
+		return;
+	cx->closed = 1;
+	cx_state_close(cx->state, 0);
+	cx->state = NULL;
+	if (cx->keeper) {
+		cx_closep(&cx->keeper->socket);
+		cx_closep(&cx->keeper->pidfd);
+	}
+	cx_brokers_let_go(cx);
+	cx_context_drop_parts(cx);
+}
+
 conex *conex_ref(conex *cx)
 {
 	return cx_context_ref(cx);
@@ -195,20 +211,8 @@ void conex_close(conex *cx)
 {
 	if (!cx)
 		return;
-	if (cx->pid != getpid()) {      /* a forked copy: the world is the original's */
-		if (cx->closed) {
-			cx_context_unref(cx);
-			return;
-		}
-		cx->closed = 1;
-		cx_state_close(cx->state, 0);
-		cx->state = NULL;
-		if (cx->keeper) {
-			cx_closep(&cx->keeper->socket);
-			cx_closep(&cx->keeper->pidfd);
-		}
-		cx_brokers_let_go(cx);
-		cx_context_drop_parts(cx);
+	if (cx->pid != getpid()) {
+		drop_copy(cx);
 		cx_context_unref(cx);
 		return;
 	}
