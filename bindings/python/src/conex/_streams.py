@@ -144,4 +144,3 @@ async def ready(read: Sequence[int], write: Sequence[int]) -> None:
         for fd in set(read) | set(write):
             epoll.register(fd, (select.EPOLLIN if fd in read else 0) | (select.EPOLLOUT if fd in write else 0))
         await _loop.readable(epoll.fileno())
-

@@ -238,7 +238,7 @@ class Life:
     def _output(self, out: Any, timeout_ms: int) -> int:
         if self._handlers:
             p = select.poll()
-            for fd in (lib.conex_fd(self.context._c), self.stdio(1), self.stdio(2)):
+            for fd in (lib.conex_fd(self.context._open), self.stdio(1), self.stdio(2)):
                 if fd >= 0:
                     p.register(fd, select.POLLIN)
             p.poll(timeout_ms)
